@@ -1,0 +1,256 @@
+"""Audio: sound as a value, read from files nobody vouches for and written as it is.
+
+Files are looked at by their header before anything is decoded, and decoded in blocks up to a fixed
+length, so a small file cannot unfold into gigabytes. Sound is handed on as files written here.
+"""
+
+import os
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from studio.errors import BadAudio
+
+MAX_UPLOAD_BYTES = 25 * 2**20
+MAX_UPLOAD_SECONDS = 60.0
+LOWEST_RATE, HIGHEST_RATE = 4_000, 192_000  # Hz
+MAX_CHANNELS = 8
+SILENCE_DBFS = -60.0
+CLIPPED_SHARE = 0.01
+LARGEST_DC = 0.01
+FULL_BAND_RATE = 16_000  # Hz: below it, a note says that the highs are missing
+FORMATS = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "MP3", "MPEG"}
+BLOCK_FRAMES = 65_536
+
+
+@dataclass(frozen=True, eq=False)
+class Audio:
+    """A piece of sound."""
+
+    samples: np.ndarray  # float32 [C, N], nominally -1..1
+    sample_rate: int  # Hz
+
+    def __post_init__(self) -> None:
+        samples = np.ascontiguousarray(np.atleast_2d(self.samples), dtype=np.float32)
+        if samples.ndim != 2:
+            raise ValueError(f"samples must be [C, N], not {samples.shape}")
+        object.__setattr__(self, "samples", samples)
+
+    @property
+    def channels(self) -> int:
+        """How many channels there are (C)."""
+        return self.samples.shape[0]
+
+    @property
+    def length(self) -> int:
+        """How many samples each channel has (N)."""
+        return self.samples.shape[1]
+
+    @property
+    def duration_seconds(self) -> float:
+        """Length in seconds."""
+        return self.length / self.sample_rate
+
+    @property
+    def peak(self) -> float:
+        """Largest absolute sample; 0 for no samples."""
+        return float(np.abs(self.samples).max(initial=0.0))
+
+    @property
+    def rms_dbfs(self) -> float:
+        """Level in dB relative to full scale (a square wave of 1 is 0 dBFS); -inf for silence."""
+        power = float(np.mean(np.square(self.samples, dtype=np.float64))) if self.samples.size else 0.0
+        return 10 * float(np.log10(power)) if power > 0 else -float("inf")
+
+    def mono(self) -> "Audio":
+        """The mean of all channels. Shape: `[C, N]` to `[1, N]`."""
+        return self if self.channels == 1 else Audio(self.samples.mean(axis=0, keepdims=True), self.sample_rate)
+
+    def resampled(self, sample_rate: int) -> "Audio":
+        """The same sound at another rate (soxr, "very high" quality). Shape: `[C, N]` to `[C, N']`."""
+        if sample_rate == self.sample_rate:
+            return self
+        converted = soxr.resample(self.samples.T, self.sample_rate, sample_rate, quality="VHQ")
+        return Audio(converted.T, sample_rate)
+
+    def between(self, start_seconds: float, stop_seconds: float) -> "Audio":
+        """The part from one time to another."""
+        start, stop = (round(seconds * self.sample_rate) for seconds in (start_seconds, stop_seconds))
+        return Audio(self.samples[:, max(0, start) : stop], self.sample_rate)
+
+    def peaks(self, columns: int) -> np.ndarray:
+        """Largest absolute sample of each of `columns` equal stretches, for drawing. Shape: float32 [columns]."""
+        magnitude = np.abs(self.samples).max(axis=0) if self.length else np.zeros(1, np.float32)
+        columns = max(1, min(columns, magnitude.size))
+        edges = np.linspace(0, magnitude.size, columns, endpoint=False).astype(int)
+        return np.maximum.reduceat(magnitude, edges)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Sound read from a file, with what had to be said about it."""
+
+    audio: Audio
+    notes: tuple[str, ...] = ()
+
+
+def silence(seconds: float, sample_rate: int) -> Audio:
+    """Digital silence, one channel."""
+    return Audio(np.zeros((1, round(seconds * sample_rate)), np.float32), sample_rate)
+
+
+def joined(parts: list[Audio]) -> Audio:
+    """Parts of equal rate and channel count, one after another."""
+    return Audio(np.concatenate([part.samples for part in parts], axis=1), parts[0].sample_rate)
+
+
+def write_wav(audio: Audio, path: Path) -> Path:
+    """Write 32-bit float WAV: what is read back is bit for bit what was given. Atomic."""
+    return _write(audio, path, "WAV", "FLOAT")
+
+
+def write_flac(audio: Audio, path: Path) -> Path:
+    """Write 24-bit FLAC. Atomic."""
+    return _write(audio, path, "FLAC", "PCM_24")
+
+
+def _write(audio: Audio, path: Path, container: str, subtype: str) -> Path:
+    part = path.with_name(path.name + ".part")
+    soundfile.write(part, audio.samples.T, audio.sample_rate, format=container, subtype=subtype)
+    os.replace(part, path)
+    return path
+
+
+def read_wav(path: Path) -> Audio:
+    """Read a file of our own making: no limits, no notes."""
+    samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
+    return Audio(samples.T, sample_rate)
+
+
+def read_recording(
+    path: Path,
+    name: str | None = None,
+    *,
+    shortest_seconds: float = 1.0,
+    longest_seconds: float = MAX_UPLOAD_SECONDS,
+) -> Recording:
+    """Read a recording from a person: bounded, checked, mono, free of DC.
+
+    Args:
+        path: The file.
+        name: What the person calls it; the file's own name if absent.
+        shortest_seconds: Shorter ones are refused.
+        longest_seconds: Longer ones are refused, from the header where it is honest.
+
+    Returns:
+        Mono audio at the file's own rate, and a note for everything that was repaired or is worth knowing.
+
+    Raises:
+        BadAudio: with the file's name, what is wrong and what to do.
+    """
+    shown = shown_name(name or path.name)
+    try:
+        size = path.stat().st_size
+    except OSError:
+        raise BadAudio(f"“{shown}” is no longer there. Add it again.") from None
+    if size == 0:
+        raise BadAudio(f"“{shown}” is empty (0 bytes). Choose another file.")
+    if size > MAX_UPLOAD_BYTES:
+        raise BadAudio(
+            f"“{shown}” has {size / 2**20:.0f} MB; at most {MAX_UPLOAD_BYTES // 2**20} MB are read. Cut it shorter."
+        )
+    try:
+        with soundfile.SoundFile(path) as file:
+            _check_header(file, shown, longest_seconds)
+            mono, channels, sample_rate = _read_mono(file, shown, longest_seconds), file.channels, file.samplerate
+    except soundfile.LibsndfileError:
+        raise BadAudio(
+            f"“{shown}” is not a sound file that can be read. Use WAV, FLAC, Ogg, MP3 or AIFF; convert others first."
+        ) from None
+    notes = _truncation_note(path, shown)
+    if channels > 2:
+        notes.append(f"{channels} channels were mixed to one.")
+    if sample_rate < FULL_BAND_RATE:
+        notes.append(f"It was recorded at {sample_rate / 1000:g} kHz, so the voice will sound dull.")
+    return _checked(mono, sample_rate, shown, shortest_seconds, notes)
+
+
+def _check_header(file: soundfile.SoundFile, shown: str, longest_seconds: float) -> None:
+    """Refuse by the header alone, before anything is decoded."""
+    if file.format not in FORMATS:
+        raise BadAudio(f"“{shown}” is a {file.format} file. Use WAV, FLAC, Ogg, MP3 or AIFF.")
+    if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
+        raise BadAudio(
+            f"“{shown}” has a sample rate of {file.samplerate} Hz; "
+            f"rates from {LOWEST_RATE // 1000} to {HIGHEST_RATE // 1000} kHz are read."
+        )
+    if file.channels > MAX_CHANNELS:
+        raise BadAudio(f"“{shown}” has {file.channels} channels; at most {MAX_CHANNELS} are read. Mix it down first.")
+    if file.frames > longest_seconds * file.samplerate:
+        raise BadAudio(_too_long(shown, file.frames / file.samplerate, longest_seconds))
+
+
+def _too_long(shown: str, seconds: float, longest_seconds: float) -> str:
+    length = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
+    return f"“{shown}” lasts {length}; at most {longest_seconds:.0f} seconds are read. Cut out the part you need."
+
+
+def _read_mono(file: soundfile.SoundFile, shown: str, longest_seconds: float) -> np.ndarray:
+    """Decode block by block, mixing down as it goes. Shape: float32 [N]."""
+    blocks: list[np.ndarray] = []
+    frames = 0
+    for block in _blocks(file):
+        if not np.isfinite(block).all():
+            raise BadAudio(f"“{shown}” has invalid samples (NaN or infinity). Export it again from your editor.")
+        frames += len(block)
+        if frames > longest_seconds * file.samplerate:  # a header may say less than there is
+            raise BadAudio(_too_long(shown, frames / file.samplerate, longest_seconds))
+        blocks.append(block.mean(axis=1))
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+
+
+def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    while len(block := file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
+        yield block
+
+
+def _checked(mono: np.ndarray, sample_rate: int, shown: str, shortest_seconds: float, notes: list[str]) -> Recording:
+    seconds = len(mono) / sample_rate
+    if seconds < shortest_seconds:
+        raise BadAudio(f"“{shown}” lasts {seconds:.2f} s; at least {shortest_seconds:g} s are needed.")
+    offset = float(mono.mean())
+    centred = mono - np.float32(offset)
+    audio = Audio(centred[None], sample_rate)
+    if audio.rms_dbfs < SILENCE_DBFS:
+        raise BadAudio(f"“{shown}” is silent (below {SILENCE_DBFS:.0f} dBFS). Check the microphone or the file.")
+    if abs(offset) <= LARGEST_DC:
+        audio = Audio(mono[None], sample_rate)  # nothing to mend: keep the very samples
+    else:
+        notes.append(f"A DC offset of {offset:+.0%} was removed.")
+    clipped = float(np.mean(np.abs(mono) >= 0.999))
+    if clipped > CLIPPED_SHARE:
+        notes.append(f"{clipped:.0%} of it is clipped; a quieter recording will sound better.")
+    return Recording(audio, tuple(notes))
+
+
+def _truncation_note(path: Path, shown: str) -> list[str]:
+    """Say so when a RIFF header promises more bytes than the file has."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    promised = int.from_bytes(head[4:8], "little") + 8
+    present = path.stat().st_size
+    if head[:4] == b"RIFF" and 8 < present < promised < 2**32 - 256:
+        return [f"“{shown}” breaks off: {present / promised:.0%} of what its header says is there."]
+    return []
+
+
+def shown_name(name: str, longest: int = 60) -> str:
+    """A file name fit to be shown: no folders, no control or direction characters, not too long."""
+    base = name.replace("\\", "/").rsplit("/", 1)[-1]
+    kept = "".join(char for char in base if unicodedata.category(char)[0] != "C").strip() or "file"
+    return kept if len(kept) <= longest else kept[: longest - 1] + "…"

@@ -1,0 +1,5 @@
+"""Codecs: `encode(Audio) -> Codes`, `decode(Codes) -> Audio`. Importing this room makes torchaudio importable."""
+
+from studio.torchaudio_on_cpu import make_torchaudio_importable
+
+make_torchaudio_importable()

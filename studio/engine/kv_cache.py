@@ -1,0 +1,112 @@
+"""KV cache: the keys and values of every row, in one preallocated block that grows by doubling."""
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn import functional
+
+SHORTEST = 512  # positions; then 1024, 2048, 4096 and so on
+
+
+def bucket(length: int) -> int:
+    """The smallest bucket that holds `length` positions."""
+    return max(SHORTEST, 1 << (length - 1).bit_length())
+
+
+class KvCache:
+    """Keys and values. `block`: [layers, rows, 2 * key heads, capacity, D], keys before values."""
+
+    def __init__(self, layers: int, rows: int, key_heads: int, head_dim: int, dtype: torch.dtype, device: torch.device) -> None:
+        self.key_heads = key_heads
+        # Zeros, since what a mask hides is still multiplied, and 0 * NaN is NaN.
+        self.block = torch.zeros(layers, rows, 2 * key_heads, SHORTEST, head_dim, dtype=dtype, device=device)
+
+    @property
+    def capacity(self) -> int:
+        """How many positions a row holds."""
+        return self.block.shape[3]
+
+    def reserve(self, length: int) -> bool:
+        """Make room for `length` positions. Returns whether the block has moved."""
+        if length <= self.capacity:
+            return False
+        layers, rows, heads, capacity, head_dim = self.block.shape
+        larger = self.block.new_zeros(layers, rows, heads, bucket(length), head_dim)
+        larger[:, :, :, :capacity] = self.block
+        self.block = larger
+        return True
+
+    def store(self, layer: int, row: int, positions: torch.Tensor, keys_values: torch.Tensor) -> None:
+        """Write keys and values, [P, 2 * key heads, D], at `positions` of one row."""
+        self.block[layer, row].index_copy_(1, positions, keys_values.transpose(0, 1))
+
+    def prefix(self, layer: int, row: int, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The first `length` keys and values of one row. Shapes: [1, key heads, length, D]."""
+        stored = self.block[layer, row : row + 1, :, :length]
+        return stored[:, : self.key_heads], stored[:, self.key_heads :]
+
+    def copy_row(self, source: int, target: int, length: int) -> None:
+        """Copy the first `length` positions of one row over another."""
+        self.block[:, target, :, :length] = self.block[:, source, :, :length]
+
+
+class OwnLengths:
+    """Places for a step on the CPU: each row attends over exactly its own positions.
+
+    One call a row costs some microseconds more than one masked call for all, and buys that the
+    shape of the computation, so its bits, do not depend on the other rows.
+    """
+
+    def __init__(self, cache: KvCache, cos: torch.Tensor, sin: torch.Tensor, positions: Sequence[int]) -> None:
+        index = torch.tensor(positions)
+        self.cos, self.sin = cos[index], sin[index]
+        block, heads = cache.block, cache.key_heads
+        self._key_heads = heads
+        # Views for all layers at once: slicing a layer at a time would cost more than attending.
+        self._slots = [block[:, row, :, position].unbind() for row, position in enumerate(positions)]
+        self._keys = [block[:, row : row + 1, :heads, : end + 1].unbind() for row, end in enumerate(positions)]
+        self._values = [block[:, row : row + 1, heads:, : end + 1].unbind() for row, end in enumerate(positions)]
+
+    def attend(self, layer: int, heads: torch.Tensor) -> torch.Tensor:
+        """See `Places.attend`."""
+        rows, head_dim = heads.shape[0], heads.shape[2]
+        query_heads = heads.shape[1] - 2 * self._key_heads
+        queries = heads[:, :query_heads].view(rows, self._key_heads, -1, head_dim)
+        attended = []
+        for row in range(rows):
+            self._slots[row][layer].copy_(heads[row, query_heads:])
+            attended.append(
+                functional.scaled_dot_product_attention(
+                    queries[row : row + 1], self._keys[row][layer], self._values[row][layer]
+                ).reshape(1, -1)
+            )
+        return attended[0] if rows == 1 else torch.cat(attended)
+
+
+class SharedSpan:
+    """Places for a step whose shape does not change: all rows attend over one span, under a mask."""
+
+    def __init__(self, cache: KvCache, cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor, span: int) -> None:
+        self.cos, self.sin = cos[positions], sin[positions]
+        self._block = cache.block
+        self._key_heads = cache.key_heads
+        self._span = span
+        self._rows = torch.arange(len(positions), device=positions.device)
+        self._positions = positions
+        reach = torch.arange(span, device=positions.device)
+        self._mask = (reach <= positions.unsqueeze(1)).view(len(positions), 1, 1, span)
+
+    def attend(self, layer: int, heads: torch.Tensor) -> torch.Tensor:
+        """See `Places.attend`."""
+        rows, head_dim = heads.shape[0], heads.shape[2]
+        query_heads = heads.shape[1] - 2 * self._key_heads
+        block = self._block[layer]
+        block[self._rows, :, self._positions] = heads[:, query_heads:]
+        # The queries that share a key head stand as its query positions: no repeated keys.
+        queries = heads[:, :query_heads].reshape(rows, self._key_heads, -1, head_dim)
+        stored = block[:rows, :, : self._span]
+        mask = self._mask.expand(-1, self._key_heads, queries.shape[2], -1)
+        attended = functional.scaled_dot_product_attention(
+            queries, stored[:, : self._key_heads], stored[:, self._key_heads :], attn_mask=mask
+        )
+        return attended.reshape(rows, -1)

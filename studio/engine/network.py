@@ -1,0 +1,238 @@
+"""Network: the arithmetic of Higgs Audio V2 on transformers' weights, laid out for decoding.
+
+Two paths: `prefill` runs a stretch of the prompt for one row, `step` runs one frame for every row.
+A decode step holds audio only, so it takes the audio norms, the audio MLP and the audio head.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch.nn import functional
+
+from studio.engine.kv_cache import KvCache
+
+
+class Places(Protocol):
+    """Where the rows of a step stand in the cache."""
+
+    cos: torch.Tensor  # [S, 1, D]
+    sin: torch.Tensor  # [S, 1, D]
+
+    def attend(self, layer: int, heads: torch.Tensor) -> torch.Tensor:
+        """Store the keys and values of this step, then attend over all of each row's own.
+
+        Args:
+            heads: [S, query heads + 2 * key heads, D]: queries, keys, values, rotated.
+
+        Returns:
+            [S, query heads * D]
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Mlp:
+    """A norm and its gated MLP, gate and up merged."""
+
+    norm: torch.Tensor
+    gate_up: "Linear"
+    down: "Linear"
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One layer: attention is shared by text and audio, norms and MLPs are not."""
+
+    text_norm: torch.Tensor
+    audio_norm: torch.Tensor
+    qkv: "Linear"
+    out: "Linear"
+    text_mlp: Mlp
+    audio_mlp: Mlp
+
+
+class Linear:
+    """A product with fixed weights [out, in], optionally added to a residual.
+
+    On x86 CPUs the weights are packed for oneDNN. That halves a batch's time against the plain
+    product, and each row then comes out with the same bits whether it stands alone or in a batch
+    of up to 64 (tests/test_decoder.py holds it to that): MKL, behind the plain product, takes another order of
+    summation for one row than for four.
+    """
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        self.packed = _can_pack(weight)
+        if self.packed:
+            self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), 8)
+        else:
+            self.weight = weight.contiguous()
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """x [M, in] -> [M, out]."""
+        if self.packed:
+            return torch.ops.mkldnn._linear_pointwise.default(x, self.weight, None, "none", [], "")
+        return functional.linear(x, self.weight)
+
+    def added_to(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """residual [M, out] + the product."""
+        if self.packed:
+            return self(x).add_(residual)
+        return torch.addmm(residual, x, self.weight.t())
+
+
+def _can_pack(weight: torch.Tensor) -> bool:
+    return (
+        weight.device.type == "cpu"
+        and weight.dtype in (torch.float32, torch.bfloat16)
+        and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )
+
+
+class Network:
+    """The weights of a `HiggsAudioV2ForConditionalGeneration`, merged, and what is computed with them."""
+
+    def __init__(self, model: Any) -> None:
+        """Take the weights over layer by layer, so that no more than one layer stands in memory twice.
+
+        Args:
+            model: it is hollowed out and cannot be used afterwards.
+        """
+        config = model.config
+        core = model.model
+        self.num_codebooks: int = config.num_codebooks
+        self.codebook_size: int = config.codebook_size
+        self.query_heads: int = config.num_attention_heads
+        self.key_heads: int = config.num_key_value_heads
+        self.head_dim: int = core.layers[0].self_attn.head_dim
+        self.hidden_size: int = config.hidden_size
+        self.eps: float = config.rms_norm_eps
+        self.text_embeddings = _taken(core.embed_tokens)
+        self.audio_embeddings = _taken(core.embed_audio_tokens.embed_audio_tokens)
+        self.device = self.text_embeddings.device
+        self.dtype = self.text_embeddings.dtype
+        self.offsets = torch.arange(self.num_codebooks, device=self.device) * self.codebook_size
+        self.norm = _taken(core.norm)
+        self.head = Linear(_taken(model.audio_lm_head))
+        self.layers = [_taken_layer(layer) for layer in core.layers]
+        self._rotary = core.rotary_emb
+        self.cos = self.sin = torch.empty(0)
+
+    def cover(self, positions: int) -> None:
+        """Have the rotary tables reach `positions` positions."""
+        if len(self.cos) >= positions:
+            return
+        numbers = torch.arange(positions, device=self.device).unsqueeze(0)
+        like = torch.empty(0, dtype=self.dtype, device=self.device)
+        cos, sin = self._rotary(like, numbers)  # [1, P, D]
+        self.cos = cos[0].unsqueeze(1).contiguous()
+        # Rotation takes (a, b) to (a cos - b sin, b cos + a sin); rolling by half gives (b, a), so
+        # the sign goes into the table.
+        half = self.head_dim // 2
+        self.sin = torch.cat((-sin[0, :, :half], sin[0, :, half:]), -1).unsqueeze(1).contiguous()
+
+    def step(self, codes: torch.Tensor, places: Places) -> torch.Tensor:
+        """One frame of every row: codes int64 [S, K] of the last frame -> logits of the next, [S, K, V]."""
+        hidden = functional.embedding(codes + self.offsets, self.audio_embeddings).sum(-2)
+        for number, layer in enumerate(self.layers):
+            heads = self._heads(layer, self._normed(hidden, layer.audio_norm), places.cos, places.sin)
+            hidden = layer.out.added_to(hidden, places.attend(number, heads))
+            hidden = self._mlp(layer.audio_mlp, hidden)
+        return self.head(self._normed(hidden, self.norm)).view(-1, self.num_codebooks, self.codebook_size)
+
+    def prefill(self, tokens: torch.Tensor, audio_rows: torch.Tensor, is_audio: torch.Tensor, cache: KvCache, row: int, start: int) -> None:
+        """Fill the cache of `row` with the keys and values of a stretch of its prompt.
+
+        The positions are put in order once, text first and then audio, and stay so through all
+        layers: each kind is then one block, and only the mask needs to know the true order.
+
+        Args:
+            tokens: int64 [P], the stretch, on the host.
+            audio_rows: int64 [R, K], the stretch's audio rows, on the host.
+            is_audio: bool [P] with R true, on the host.
+            start: position of the first token; everything before it is in the cache already.
+        """
+        texts = int((~is_audio).sum())
+        order = torch.cat(((~is_audio).nonzero().squeeze(1), is_audio.nonzero().squeeze(1)))
+        hidden = self._embedded(tokens[order[:texts]], audio_rows)
+        positions = (order + start).to(self.device)
+        cos, sin = self.cos[positions], self.sin[positions]
+        length = start + len(tokens)
+        mask = torch.arange(length, device=self.device) <= positions.unsqueeze(1)  # [P, length]
+
+        last = len(self.layers) - 1
+        for number, layer in enumerate(self.layers):
+            normed = torch.cat(
+                (self._normed(hidden[:texts], layer.text_norm), self._normed(hidden[texts:], layer.audio_norm))
+            )
+            heads = self._heads(layer, normed, cos, sin)
+            cache.store(number, row, positions, heads[:, self.query_heads :])
+            if number == last:
+                return  # nobody reads what the last layer says about the prompt
+            hidden = layer.out.added_to(hidden, self._attend_prompt(heads, cache, number, row, length, mask))
+            blocks = [(layer.text_mlp, hidden[:texts]), (layer.audio_mlp, hidden[texts:])]
+            hidden = torch.cat([self._mlp(mlp, block) for mlp, block in blocks if len(block)])
+
+    def _embedded(self, texts: torch.Tensor, audio_rows: torch.Tensor) -> torch.Tensor:
+        """Embeddings of text tokens, then of audio rows. Shape: [P, H]."""
+        text = functional.embedding(texts.to(self.device), self.text_embeddings)
+        audio = functional.embedding(audio_rows.to(self.device) + self.offsets, self.audio_embeddings).sum(-2)
+        return torch.cat((text, audio))
+
+    def _normed(self, hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        if hidden.dtype == torch.float32 and hidden.device.type == "cpu":
+            # The same sum in three passes fewer than torch's CPU kernel makes.
+            length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True)
+            mean = length.square_().mul_(1 / self.hidden_size).add_(self.eps)
+            return (hidden * mean.rsqrt_()).mul_(weight)
+        return functional.rms_norm(hidden, (self.hidden_size,), weight, self.eps)
+
+    def _heads(self, layer: Layer, normed: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+        """Queries, keys and values, rotated. Shape: [M, query heads + 2 * key heads, D]."""
+        heads = layer.qkv(normed).view(len(normed), -1, self.head_dim)
+        turning = heads[:, : self.query_heads + self.key_heads]
+        swapped = turning.roll(self.head_dim // 2, -1).mul_(sin)
+        torch.addcmul(swapped, turning, cos, out=turning)
+        return heads
+
+    def _mlp(self, mlp: Mlp, hidden: torch.Tensor) -> torch.Tensor:
+        gate, up = mlp.gate_up(self._normed(hidden, mlp.norm)).chunk(2, -1)
+        return mlp.down.added_to(hidden, functional.silu(gate).mul_(up))
+
+    def _attend_prompt(
+        self, heads: torch.Tensor, cache: KvCache, layer: int, row: int, length: int, mask: torch.Tensor
+    ) -> torch.Tensor:
+        queries = heads[:, : self.query_heads].transpose(0, 1).unsqueeze(0)  # [1, heads, P, D]
+        keys, values = cache.prefix(layer, row, length)
+        attended = functional.scaled_dot_product_attention(
+            queries, keys, values, attn_mask=mask, enable_gqa=self.query_heads != self.key_heads
+        )
+        return attended[0].transpose(0, 1).reshape(len(heads), -1)
+
+
+def _taken(module: Any) -> torch.Tensor:
+    """The module's weight, which the module then no longer holds."""
+    weight = module.weight.detach()
+    module.weight = None
+    return weight
+
+
+def _taken_layer(layer: Any) -> Layer:
+    attention = layer.self_attn
+    return Layer(
+        text_norm=_taken(layer.input_layernorm),
+        audio_norm=_taken(layer.audio_input_layernorm),
+        qkv=_merged(attention.q_proj, attention.k_proj, attention.v_proj),
+        out=Linear(_taken(attention.o_proj)),
+        text_mlp=_taken_mlp(layer.post_attention_layernorm, layer.mlp),
+        audio_mlp=_taken_mlp(layer.audio_post_attention_layernorm, layer.audio_mlp),
+    )
+
+
+def _taken_mlp(norm: Any, mlp: Any) -> Mlp:
+    return Mlp(norm=_taken(norm), gate_up=_merged(mlp.gate_proj, mlp.up_proj), down=Linear(_taken(mlp.down_proj)))
+
+
+def _merged(*projections: Any) -> Linear:
+    return Linear(torch.cat([_taken(projection) for projection in projections]))

@@ -1,0 +1,67 @@
+"""Pictures of sound and codes as small arrays of bytes; the page paints them on one time axis."""
+
+import base64
+from typing import Any
+
+import librosa
+import numpy as np
+
+from studio.audio import Audio
+from studio.codes import Codes
+
+MEL_BINS = 96
+FFT_SECONDS = 0.043  # window: 1024 samples at 24 kHz
+LONGEST_WIDTH = 1_500  # columns: finer than any screen shows at once
+SHOWN_RANGE_DB = 80.0
+
+
+def mel_picture(audio: Audio, highest_hz: float | None = None) -> np.ndarray:
+    """Log-mel spectrogram in 256 steps: 0 is 80 dB below the reference level or less, 255 the reference.
+
+    The reference is fixed (full-scale sine, 0 dB), so pictures of two sounds compare.
+
+    Args:
+        audio: What to show; mixed to mono.
+        highest_hz: Upper edge of the highest band; half the sample rate if absent.
+
+    Returns:
+        uint8 `[MEL_BINS, columns]`, lowest band first, at most `LONGEST_WIDTH` columns.
+    """
+    samples = audio.mono().samples[0]
+    window = max(256, 2 ** round(np.log2(FFT_SECONDS * audio.sample_rate)))
+    hop = max(window // 4, -(-samples.size // LONGEST_WIDTH))
+    power = librosa.feature.melspectrogram(
+        y=samples,
+        sr=audio.sample_rate,
+        n_fft=window,
+        hop_length=hop,
+        n_mels=MEL_BINS,
+        fmax=highest_hz or audio.sample_rate / 2,
+        norm=None,
+    )
+    reference = (window / 4) ** 2  # power of a full-scale sine under a Hann window
+    decibels = 10 * np.log10(np.maximum(power / reference, 1e-12))
+    steps = np.clip((decibels + SHOWN_RANGE_DB) / SHOWN_RANGE_DB, 0, 1) * 255
+    return np.round(steps).astype(np.uint8)[:, :LONGEST_WIDTH]
+
+
+def mel_for_page(audio: Audio) -> dict[str, Any]:
+    """The mel picture as the page takes it: base64 rows, lowest band first."""
+    picture = mel_picture(audio)
+    return {"rows": picture.shape[0], "columns": picture.shape[1], "bytes": _base64(picture)}
+
+
+def codes_for_page(codes: Codes) -> dict[str, Any]:
+    """A code map as the page takes it: base64 little-endian uint16 `[K, T]`, codebook 0 first."""
+    dtype = "<u2" if codes.codebook_size <= 2**16 else "<u4"
+    return {
+        "rows": codes.codebooks,
+        "columns": codes.frames,
+        "size": codes.codebook_size,
+        "frame_rate": codes.frame_rate,
+        "bytes": _base64(codes.values.astype(dtype)),
+    }
+
+
+def _base64(array: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode("ascii")

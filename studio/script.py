@@ -1,0 +1,101 @@
+"""Script text ⇄ lines: `Name: text` or `[SPEAKER0] text`, and `---` between conversations.
+
+Text that follows without a tag goes on with the line above it.
+"""
+
+import re
+from collections.abc import Sequence
+
+from studio.conversation import Line
+from studio.errors import BadConversation
+from studio.text import check_length, clean
+
+DIVIDER = re.compile(r"-{3,}|—{2,}|\*{3,}")
+TAG = re.compile(r"\[\s*speaker\s*(\d{1,4})\s*\]\s*(.*)", re.IGNORECASE)
+NAMED = re.compile(r"([^:：\n]{1,40})[:：](?:\s+(.*)|$)")
+LOOKS_LIKE_A_NAME = re.compile(r"[^\W\d_a-z][\w.'’-]*(?:\s+[\w.'’-]+){0,2}$")
+LONGEST_SCRIPT = 40_000  # characters, tags and names included
+
+Part = Line | None  # None stands for a divider
+
+
+def parse_script(script: str, names: Sequence[str]) -> list[Part]:
+    """Read a script.
+
+    Args:
+        script: The text, one or more lines of text per spoken line.
+        names: The cast, in order: `[SPEAKER0]` is the first of them.
+
+    Returns:
+        Lines and dividers, in order. `Line.number` is the line of the script it starts in.
+
+    Raises:
+        BadConversation: every line that cannot be understood, with its number and what to do.
+    """
+    check_length(script, "The script", LONGEST_SCRIPT)
+    parts: list[Part] = []
+    problems: list[str] = []
+    for number, raw in enumerate(clean(script).split("\n"), 1):
+        text = raw.strip()
+        if not text:
+            continue
+        if DIVIDER.fullmatch(text):
+            parts.append(None)
+            continue
+        try:
+            found = _tagged(text, number, names)
+        except BadConversation as problem:
+            problems.append(str(problem))
+            continue
+        if found:
+            parts.append(found)
+        elif parts and parts[-1] is not None:
+            above = parts[-1]
+            parts[-1] = Line(above.speaker, f"{above.text} {text}", above.number)
+        elif len(names) == 1:
+            parts.append(Line(0, text, number))
+        elif not problems:
+            problems.append(f"Line {number} has no speaker. Begin it with “{names[0]}:” or [SPEAKER0].")
+    if problems:
+        raise BadConversation("\n".join(problems))
+    return parts
+
+
+def _tagged(text: str, number: int, names: Sequence[str]) -> Line | None:
+    """The line that a tag or a name opens; None where there is neither."""
+    if tag := TAG.match(text):
+        speaker = int(tag[1])
+        if speaker >= len(names):
+            raise BadConversation(
+                f"Line {number} names [SPEAKER{speaker}], but the cast ends at [SPEAKER{len(names) - 1}]. "
+                "Add a speaker or change the tag."
+            )
+        return Line(speaker, tag[2], number)
+    named = NAMED.match(text)
+    if not named:
+        return None
+    name = " ".join(named[1].split())
+    matches = [index for index, known in enumerate(names) if known.casefold() == name.casefold()]
+    if len(matches) == 1:
+        return Line(matches[0], named[2] or "", number)
+    if len(matches) > 1:
+        raise BadConversation(f"Line {number}: several speakers are called “{name}”. Rename them, or write [SPEAKER0].")
+    if LOOKS_LIKE_A_NAME.match(name):
+        raise BadConversation(f"Line {number} is spoken by “{name}”, who is not in the cast. Add or rename a speaker.")
+    return None
+
+
+def print_script(parts: Sequence[Part], names: Sequence[str]) -> str:
+    """Write lines and dividers so that `parse_script` gives them back."""
+    folded = [name.casefold() for name in names]
+    return "\n".join("---" if part is None else f"{_mark(part.speaker, names, folded)} {part.text}" for part in parts)
+
+
+def _mark(speaker: int, names: Sequence[str], folded: Sequence[str]) -> str:
+    """The name where it is plain and belongs to one speaker only, else the tag."""
+    if speaker < len(names):
+        name = names[speaker]
+        plain = NAMED.fullmatch(f"{name}:") and not TAG.match(name) and name == " ".join(name.split())
+        if plain and folded.count(name.casefold()) == 1:
+            return f"{name}:"
+    return f"[SPEAKER{speaker}]"

@@ -1,0 +1,82 @@
+"""How far a decoded waveform is from its original: in time, in compressed complex spectra, in log-mel spectra."""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from torchaudio.functional import melscale_fbanks
+
+RESOLUTIONS = ((256, 32), (512, 64), (1024, 80), (2048, 128))  # FFT length in samples, mel bands
+COMPRESSION = 0.3  # |X| to this power: quiet harmonics count beside loud ones
+FLOOR = 1e-2  # magnitude under which nothing is heard, at speech level
+
+
+def waveform_error(decoded: Tensor, original: Tensor) -> Tensor:
+    """Root of the error's energy over the original's, mean of the batch: 0 is exact, 1 is as bad as silence.
+
+    Shape: `[B, N]` twice, to `[]`.
+    """
+    error = (decoded - original).square().mean(-1)
+    energy = original.square().mean(-1) + 1e-5  # -50 dBFS: silence asks for silence, but not at any price
+    return (error / energy + 1e-6).sqrt().mean()
+
+
+def spectrum(audio: Tensor, n_fft: int) -> Tensor:
+    """Short-time spectrum, Hann window, hop a quarter of it. Shape: `[B, N]` to complex `[B, n_fft / 2 + 1, frames]`."""
+    return torch.stft(audio, n_fft, n_fft // 4, window=_window(n_fft), return_complex=True)
+
+
+def compressed_error(decoded: Tensor, original: Tensor) -> tuple[Tensor, Tensor]:
+    """Distance of power-compressed spectra, with phase and without it, each over the original's mean.
+
+    After Braun and Tashev, "A consolidated view of loss functions for supervised deep learning-based speech
+    enhancement" (2021). Shape: complex `[B, F, frames]` twice, to two of `[]`.
+    """
+    size_decoded, size_original = _magnitude(decoded), _magnitude(original)
+    shrunk_decoded, shrunk_original = size_decoded**COMPRESSION, size_original**COMPRESSION
+    scale = 1 / shrunk_original.mean()
+    phased = torch.view_as_real(decoded * (shrunk_decoded / size_decoded) - original * (shrunk_original / size_original))
+    return phased.square().sum(-1).add(1e-6).sqrt().mean() * scale, (shrunk_decoded - shrunk_original).abs().mean() * scale
+
+
+def log_mel_error(decoded: Tensor, original: Tensor, mels: int, sample_rate: int) -> Tensor:
+    """Mean absolute distance of log-mel spectra in nepers. Shape: complex `[B, F, frames]` twice, to `[]`."""
+    bank = _mel_bank(decoded.shape[1], mels, sample_rate)
+    logs = [(bank @ _magnitude(each) + FLOOR).log() for each in (decoded, original)]
+    return (logs[0] - logs[1]).abs().mean()
+
+
+class ReconstructionLoss(nn.Module):
+    """The weighted sum of all of them. Early the waveform leads, which voices the codec; later the spectra."""
+
+    def __init__(self, sample_rate: int) -> None:
+        super().__init__()
+        self.sample_rate = sample_rate
+
+    def forward(self, decoded: Tensor, original: Tensor, waveform_weight: float = 1.0) -> tuple[Tensor, dict[str, float]]:
+        """The loss and its parts by name. Shape: `[B, N]` twice, to `[]`."""
+        decoded, original = decoded.float(), original.float()
+        phased, sized, mel = (decoded.new_zeros(()) for _ in range(3))
+        for n_fft, mels in RESOLUTIONS:
+            spectra = spectrum(decoded, n_fft), spectrum(original, n_fft)
+            with_phase, without = compressed_error(*spectra)
+            phased, sized = phased + with_phase / len(RESOLUTIONS), sized + without / len(RESOLUTIONS)
+            mel = mel + log_mel_error(*spectra, mels, self.sample_rate) / len(RESOLUTIONS)
+        wave = waveform_error(decoded, original)
+        loss = waveform_weight * (wave + phased) + 2 * sized + mel
+        parts = {"wave": wave, "phased": phased, "sized": sized, "mel": mel}
+        return loss, {name: float(part.detach()) for name, part in parts.items()}
+
+
+def _magnitude(values: Tensor) -> Tensor:
+    return torch.view_as_real(values).square().sum(-1).add(FLOOR**2 / 4).sqrt()
+
+
+@lru_cache(maxsize=None)
+def _window(n_fft: int) -> Tensor:
+    return torch.hann_window(n_fft)
+
+
+@lru_cache(maxsize=None)
+def _mel_bank(bins: int, mels: int, sample_rate: int) -> Tensor:
+    return melscale_fbanks(bins, 30.0, sample_rate / 2, mels, sample_rate, norm=None, mel_scale="slaney").T.contiguous()

@@ -1,0 +1,51 @@
+"""Workspace: a visitor's files, each in a folder whose name nobody can guess.
+
+Who knows the token may read the folder; there is no list. Folders not touched for a while are swept.
+"""
+
+import re
+import secrets
+import shutil
+import time
+from pathlib import Path
+
+TOKEN = re.compile(r"[0-9a-f]{32}")
+KEPT_SECONDS = 24 * 3600.0
+
+
+class Workspace:
+    """Folders by unguessable token below one root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.root.mkdir(parents=True, exist_ok=True)
+
+    def make(self) -> tuple[str, Path]:
+        """A new empty folder and its token (128 random bits)."""
+        token = secrets.token_hex(16)
+        folder = self.root / token
+        folder.mkdir()
+        return token, folder
+
+    def find(self, token: str) -> Path | None:
+        """The folder of a token; None if it is none of ours. Looking keeps it from being swept."""
+        if not TOKEN.fullmatch(token):
+            return None
+        folder = self.root / token
+        if not folder.is_dir():
+            return None
+        folder.touch()
+        return folder
+
+    def remove(self, token: str) -> None:
+        """Delete a folder and all in it; nothing happens if it is not there."""
+        if (folder := self.find(token)) is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def sweep(self, kept_seconds: float = KEPT_SECONDS) -> int:
+        """Delete the folders nobody looked at for so long. Returns how many."""
+        oldest = time.time() - kept_seconds
+        stale = [folder for folder in self.root.iterdir() if folder.is_dir() and folder.stat().st_mtime < oldest]
+        for folder in stale:
+            shutil.rmtree(folder, ignore_errors=True)
+        return len(stale)
