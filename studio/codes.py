@@ -1,10 +1,13 @@
-"""Codes: what a neural codec makes of sound, as a value."""
+"""Codes: what a neural codec makes of sound, as a value; and what a codec is to the rest of the studio."""
 
 import hashlib
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+
+from studio.audio import Audio
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,3 +75,21 @@ class Codes:
     def between(self, start: int, stop: int) -> "Codes":
         """Frames `start` to `stop`, end excluded."""
         return Codes(self.values[:, start:stop], self.frame_rate, self.codebook_size)
+
+
+class Codec(Protocol):
+    """Sound to codes and back."""
+
+    name: str
+    sample_rate: int  # Hz
+    frame_rate: float  # Hz
+    codebooks: int
+    codebook_size: int
+
+    def encode(self, audio: Audio) -> Codes:
+        """Codes of a recording, all codebooks."""
+        ...
+
+    def decode(self, codes: Codes) -> Audio:
+        """Sound of codes."""
+        ...

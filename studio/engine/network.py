@@ -4,7 +4,6 @@ Two paths: `prefill` runs a stretch of the prompt for one row, `step` runs one f
 A decode step holds audio only, so it takes the audio norms, the audio MLP and the audio head.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +11,7 @@ import torch
 from torch.nn import functional
 
 from studio.engine.kv_cache import KvCache
+from studio.engine.linear import Linear
 
 
 class Places(Protocol):
@@ -36,8 +36,8 @@ class Mlp:
     """A norm and its gated MLP, gate and up merged."""
 
     norm: torch.Tensor
-    gate_up: "Linear"
-    down: "Linear"
+    gate_up: Linear
+    down: Linear
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,48 +46,10 @@ class Layer:
 
     text_norm: torch.Tensor
     audio_norm: torch.Tensor
-    qkv: "Linear"
-    out: "Linear"
+    qkv: Linear
+    out: Linear
     text_mlp: Mlp
     audio_mlp: Mlp
-
-
-class Linear:
-    """A product with fixed weights [out, in], optionally added to a residual.
-
-    On x86 CPUs the weights are packed for oneDNN. That halves a batch's time against the plain
-    product, and each row then comes out with the same bits whether it stands alone or in a batch
-    of up to 64 (tests/test_decoder.py holds it to that): MKL, behind the plain product, takes another order of
-    summation for one row than for four.
-    """
-
-    def __init__(self, weight: torch.Tensor) -> None:
-        self.packed = _can_pack(weight)
-        if self.packed:
-            self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), 8)
-        else:
-            self.weight = weight.contiguous()
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """x [M, in] -> [M, out]."""
-        if self.packed:
-            return torch.ops.mkldnn._linear_pointwise.default(x, self.weight, None, "none", [], "")
-        return functional.linear(x, self.weight)
-
-    def added_to(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """residual [M, out] + the product."""
-        if self.packed:
-            return self(x).add_(residual)
-        return torch.addmm(residual, x, self.weight.t())
-
-
-def _can_pack(weight: torch.Tensor) -> bool:
-    return (
-        weight.device.type == "cpu"
-        and weight.dtype in (torch.float32, torch.bfloat16)
-        and torch.backends.mkldnn.is_available()
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
 
 
 class Network:

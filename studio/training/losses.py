@@ -1,12 +1,14 @@
 """How far a decoded waveform is from its original: in time, in compressed complex spectra, in log-mel spectra."""
 
+import random
 from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
-from torchaudio.functional import melscale_fbanks
+
 
 RESOLUTIONS = ((256, 32), (512, 64), (1024, 80), (2048, 128))  # FFT length in samples, mel bands
+RESOLUTIONS_AT_A_TIME = 2
 COMPRESSION = 0.3  # |X| to this power: quiet harmonics count beside loud ones
 FLOOR = 1e-2  # magnitude under which nothing is heard, at speech level
 
@@ -47,7 +49,7 @@ def log_mel_error(decoded: Tensor, original: Tensor, mels: int, sample_rate: int
 
 
 class ReconstructionLoss(nn.Module):
-    """The weighted sum of all of them. Early the waveform leads, which voices the codec; later the spectra."""
+    """The weighted sum of all of them, at resolutions drawn anew each time."""
 
     def __init__(self, sample_rate: int) -> None:
         super().__init__()
@@ -57,11 +59,12 @@ class ReconstructionLoss(nn.Module):
         """The loss and its parts by name. Shape: `[B, N]` twice, to `[]`."""
         decoded, original = decoded.float(), original.float()
         phased, sized, mel = (decoded.new_zeros(()) for _ in range(3))
-        for n_fft, mels in RESOLUTIONS:
+        share = 1 / RESOLUTIONS_AT_A_TIME
+        for n_fft, mels in random.sample(RESOLUTIONS, RESOLUTIONS_AT_A_TIME):
             spectra = spectrum(decoded, n_fft), spectrum(original, n_fft)
             with_phase, without = compressed_error(*spectra)
-            phased, sized = phased + with_phase / len(RESOLUTIONS), sized + without / len(RESOLUTIONS)
-            mel = mel + log_mel_error(*spectra, mels, self.sample_rate) / len(RESOLUTIONS)
+            phased, sized = phased + with_phase * share, sized + without * share
+            mel = mel + log_mel_error(*spectra, mels, self.sample_rate) * share
         wave = waveform_error(decoded, original)
         loss = waveform_weight * (wave + phased) + 2 * sized + mel
         parts = {"wave": wave, "phased": phased, "sized": sized, "mel": mel}

@@ -2,7 +2,8 @@
 
 The class is transformers' `Xcodec2Model` as it is; only the widths are small. Time decides the schedule, not a count
 of steps: a slower or busier machine makes fewer steps of the same curriculum. The semantic encoder is trained along
-(`Xcodec2Model.encode` would hold it fixed, so the steps are taken here one by one).
+(`Xcodec2Model.encode` would hold it fixed, so the steps are taken here one by one). The acoustic encoder's first block,
+at 16 kHz nine tenths of its cost, is not trained but set to a lossless filter bank and computed once for the corpus.
 """
 
 import argparse
@@ -31,6 +32,9 @@ from studio.training.losses import ReconstructionLoss  # noqa: E402
 
 SAMPLE_RATE = 16_000  # Hz
 HOP = 320  # samples a frame: 50 frames/s
+BANDS, BAND_FRAMES = 8, HOP // 8  # what the fixed front makes of a frame
+FEATURES = 160  # two filter banks of 80, 10 ms each
+FRONT_GAINS = (6.0, 12.0, 24.0, 32.0, 40.0, 48.0, 64.0, 80.0)  # speech has less and less above: even it out
 STATE = "state.pt"
 LOG = "log.jsonl"
 CHECKPOINT = "checkpoint"
@@ -42,10 +46,10 @@ class Recipe:
 
     utterances: int = 10_000
     frames: int = 50  # of a segment
-    batch: int = 16
+    batch: int = 8
     peak_rate: float = 1.5e-3  # of learning
     last_rate: float = 2e-5
-    warmup_steps: int = 200
+    warmup_steps: int = 100
     free_share: float = 0.12  # of the time, until which more and more segments are quantised
     waveform_share: float = 0.6  # of the time, until which the waveform leads less and less
     waveform_weights: tuple[float, float] = (4.0, 1.0)
@@ -57,13 +61,13 @@ def small_config() -> Xcodec2Config:
     """50 frames/s, one codebook of 65,536, and widths for two CPU cores and 14 MB."""
     semantic = Wav2Vec2BertConfig(
         hidden_size=128, num_hidden_layers=2, num_attention_heads=4, intermediate_size=384, conv_depthwise_kernel_size=7,
-        feature_projection_input_dim=160, hidden_dropout=0.0, activation_dropout=0.0, attention_dropout=0.0,
+        feature_projection_input_dim=FEATURES, hidden_dropout=0.0, activation_dropout=0.0, attention_dropout=0.0,
         feat_proj_dropout=0.0, conformer_conv_dropout=0.0, layerdrop=0.0, apply_spec_augment=False, mask_time_prob=0.0,
     )  # fmt: skip
     hidden_size = 288
     return Xcodec2Config(
         hidden_size=hidden_size, intermediate_size=896, num_hidden_layers=3, num_attention_heads=4,
-        num_key_value_heads=4, head_dim=32, encoder_hidden_size=12, downsampling_ratios=[5, 4, 4, 4],
+        num_key_value_heads=4, head_dim=32, encoder_hidden_size=4, downsampling_ratios=[8, 5, 4, 2],
         semantic_model_config=semantic, quantization_dim=hidden_size + semantic.hidden_size, activation_dropout=0.0,
         max_position_embeddings=4096, sampling_rate=SAMPLE_RATE,
     )  # fmt: skip
@@ -86,6 +90,7 @@ def new_model(config: Xcodec2Config, seed: int = 0) -> Xcodec2Model:
                 module.weight.normal_(std=halved * fan_in**-0.5)
                 if module.bias is not None:
                     module.bias.zero_()
+        _set_filter_bank(model)
         head = model.acoustic_decoder.head.linear
         bins = head.weight.shape[0] // 2
         head.weight[:bins] *= 0.3
@@ -93,11 +98,48 @@ def new_model(config: Xcodec2Config, seed: int = 0) -> Xcodec2Model:
     return model
 
 
-def decoded_latents(model: Xcodec2Model, audio: Tensor, features: Tensor, quantised: Tensor) -> Tensor:
+def _set_filter_bank(model: Xcodec2Model) -> None:
+    """Make the encoder's first block a modified cosine transform: `[B, 1, N]` to `[B, 8, N / 8]`, lossless and linear.
+
+    Its residual units add nothing and its snake is straight, so channel 0 carries the waveform to the strided
+    convolution, whose kernels are the sine-windowed cosines (Princen, Johnson and Bradley, 1987).
+    """
+    encoder = model.acoustic_encoder
+    block = encoder.block[0]
+    encoder.conv1.weight.zero_()
+    encoder.conv1.weight[0, 0, 3] = 1.0
+    for unit in (block.res_unit1, block.res_unit2, block.res_unit3):
+        unit.conv2.weight.zero_()
+    block.snake1.act.beta.fill_(9.0)  # divides the sine's square by e^9
+    bands, taps = block.conv1.weight.shape[0], block.conv1.weight.shape[2]
+    time_index, band = torch.arange(taps) + 0.5, torch.arange(bands)[:, None] + 0.5
+    cosines = torch.cos(math.pi / bands * (time_index + bands / 2) * band) * (2 / bands) ** 0.5
+    block.conv1.weight.zero_()
+    gains = torch.tensor(FRONT_GAINS)[:, None]
+    block.conv1.weight[:, 0] = gains * cosines * torch.sin(math.pi * time_index / taps)
+    encoder.conv1.requires_grad_(False)
+    block.requires_grad_(False)
+
+
+def front(model: Xcodec2Model, audio: Tensor) -> Tensor:
+    """The acoustic encoder's fixed part, without what is multiplied by zero. Shape: `[B, 1, N]` to `[B, 8, N / 8]`."""
+    block = model.acoustic_encoder.block[0]
+    straight = block.snake1.downsample(block.snake1.upsample(audio))
+    return nn.functional.conv1d(straight, block.conv1.weight[:, :1], None, block.conv1.stride, block.conv1.padding)
+
+
+def _behind_front(model: Xcodec2Model, bands: Tensor) -> Tensor:
+    encoder = model.acoustic_encoder
+    for block in encoder.block[1:]:
+        bands = block(bands)
+    return encoder.conv2(encoder.snake1(bands))
+
+
+def decoded_latents(model: Xcodec2Model, bands: Tensor, features: Tensor, quantised: Tensor) -> Tensor:
     """Encoder, quantiser and decoder in one go, gradients everywhere.
 
     Args:
-        audio: `[B, 1, T * hop]`.
+        bands: `[B, 8, T * hop / 8]`, what `front` makes of the waveforms.
         features: `[B, T, 160]`, normalised filter banks, two of 10 ms a frame.
         quantised: bool `[B]`; the others pass the quantiser bounded but not rounded.
 
@@ -105,7 +147,7 @@ def decoded_latents(model: Xcodec2Model, audio: Tensor, features: Tensor, quanti
         Waveforms `[B, T * hop]`.
     """
     semantic = model.semantic_adapter(model.semantic_encoder(features).last_hidden_state.transpose(1, 2))
-    hidden = model.fc_encoder(torch.cat([semantic, model.acoustic_encoder(audio)], dim=1).transpose(1, 2))
+    hidden = model.fc_encoder(torch.cat([semantic, _behind_front(model, bands)], dim=1).transpose(1, 2))
     quantizer = model.quantizer
     bounded = quantizer.quantizer.bound(quantizer.project_in(hidden).float())
     rounded, _ = quantizer.quantizer(bounded)
@@ -115,44 +157,61 @@ def decoded_latents(model: Xcodec2Model, audio: Tensor, features: Tensor, quanti
 
 
 class Segments:
-    """Random segments of a corpus with the features their whole utterance gives them."""
+    """Random segments of a corpus, with the features and filter bank outputs that their whole utterances give."""
 
     def __init__(self, corpus: Corpus, folder: Path, recipe: Recipe) -> None:
         self.corpus = corpus
         self.recipe = recipe
         self.lengths = np.array([-(-(each.length + 1) // HOP) for each in corpus.utterances])  # frames
         self.starts = np.concatenate([[0], np.cumsum(self.lengths)])
-        path = folder / f"features-{len(corpus.utterances)}.npy"
-        if not path.is_file():
-            self._extract(path)
-        self.features = np.load(path, mmap_mode="r")  # float16 [all frames, 160]
         self.usable = np.flatnonzero(self.lengths >= recipe.frames)
+        paths = [folder / f"{name}-{len(corpus.utterances)}.npy" for name in ("features", "bands")]
+        if not paths[1].is_file():
+            self._extract(*paths)
+        self.features, self.bands = (np.load(path, mmap_mode="r") for path in paths)  # float16, [all frames, ...]
 
-    def _extract(self, path: Path) -> None:
-        extractor = Xcodec2FeatureExtractor()
-        part = path.with_suffix(".part.npy")
-        shape = (int(self.starts[-1]), 160)
-        features = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape)
+    @torch.inference_mode()
+    def _extract(self, features_path: Path, bands_path: Path) -> None:
+        extractor, model = Xcodec2FeatureExtractor(), new_model(small_config())
+        total = int(self.starts[-1])
+        features = np.lib.format.open_memmap(features_path, "w+", np.float16, (total, FEATURES))
+        bands = np.lib.format.open_memmap(bands_path.with_suffix(".part"), "w+", np.float16, (total, BAND_FRAMES, BANDS))
         for index, (start, length) in enumerate(zip(self.starts, self.lengths, strict=False)):
             inputs = extractor(self.corpus.audio(index).samples[0], sampling_rate=SAMPLE_RATE, return_tensors="pt")
             features[start : start + length] = inputs["input_features"][0, :length].numpy()
+            made = front(model, inputs["input_values"])[0, :, : length * BAND_FRAMES]
+            bands[start : start + length] = made.T.reshape(length, BAND_FRAMES, BANDS).numpy()
         features.flush()
-        part.rename(path)
+        bands.flush()
+        bands_path.with_suffix(".part").rename(bands_path)
 
-    def batch(self, chance: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Waveforms `[B, 1, frames * hop]` at random gains of ±6 dB, features `[B, frames, 160]`."""
-        frames, batch = self.recipe.frames, self.recipe.batch
-        audio = np.zeros((batch, 1, frames * HOP), np.float32)
-        features = np.zeros((batch, frames, 160), np.float32)
-        for row, index in enumerate(chance.choice(self.usable, batch)):
+    def batch(self, chance: np.random.Generator) -> "Batch":
+        """Segments at random gains of ±6 dB."""
+        frames, rows = self.recipe.frames, []
+        for index in chance.choice(self.usable, self.recipe.batch):
             first = int(chance.integers(self.lengths[index] - frames + 1))
             utterance = self.corpus.utterances[index]
             start = utterance.start + first * HOP
-            part = self.corpus.samples[start : min(start + frames * HOP, utterance.start + utterance.length)]
-            audio[row, 0, : len(part)] = part
-            features[row] = self.features[self.starts[index] + first : self.starts[index] + first + frames]
-        gains = 10 ** (chance.uniform(-6, 6, (batch, 1, 1)) / 20) / 32768
-        return torch.from_numpy(audio * np.float32(gains)), torch.from_numpy(features)
+            samples = self.corpus.samples[start : min(start + frames * HOP, utterance.start + utterance.length)]
+            gain = np.float32(10 ** (chance.uniform(-6, 6) / 20))
+            where = slice(self.starts[index] + first, self.starts[index] + first + frames)
+            rows.append(
+                (
+                    np.pad(samples, (0, frames * HOP - len(samples))) * (gain / 32768),
+                    self.bands[where].reshape(-1, BANDS).T * gain,
+                    self.features[where].astype(np.float32),
+                )
+            )
+        return Batch(*(torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Segments of equal length."""
+
+    audio: Tensor  # float32 [B, T * hop]
+    bands: Tensor  # float32 [B, 8, T * hop / 8]
+    features: Tensor  # float32 [B, T, 160]
 
 
 class Training:
@@ -163,9 +222,12 @@ class Training:
         self.folder = folder
         self.model = new_model(small_config(), recipe.seed).train()
         self.loss = ReconstructionLoss(SAMPLE_RATE)
-        self.optimiser = torch.optim.AdamW(self.model.parameters(), recipe.peak_rate, (0.8, 0.99), weight_decay=0.01)
+        self.optimiser = torch.optim.AdamW(self._trained(), recipe.peak_rate, (0.8, 0.99), weight_decay=0.01)
         self.step = 0
         self.seconds = 0.0
+
+    def _trained(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     def resume(self) -> None:
         """Go on where the folder's state stands."""
@@ -181,22 +243,22 @@ class Training:
         (self.folder / "state.part").replace(self.folder / STATE)
         save_checkpoint(self.model, self.folder / CHECKPOINT)
 
-    def take_step(self, audio: Tensor, features: Tensor, progress: float) -> dict[str, float]:
+    def take_step(self, batch: Batch, progress: float) -> dict[str, float]:
         """One step at a progress of 0..1. Returns the parts of the loss."""
         recipe = self.recipe
         warmth = min(1.0, (self.step + 1) / recipe.warmup_steps)
         rate = recipe.last_rate + (recipe.peak_rate - recipe.last_rate) * (1 + math.cos(math.pi * min(1.0, progress))) / 2
         for group in self.optimiser.param_groups:
             group["lr"] = rate * warmth
-        quantised = torch.rand(len(audio)) < progress / recipe.free_share
+        quantised = torch.rand(len(batch.audio)) < progress / recipe.free_share
         early, late = recipe.waveform_weights
         weight = early + (late - early) * min(1.0, progress / recipe.waveform_share)
         with torch.autocast("cpu", torch.bfloat16):
-            decoded = decoded_latents(self.model, audio, features, quantised)
-        loss, parts = self.loss(decoded, audio[:, 0], weight)
+            decoded = decoded_latents(self.model, batch.bands, batch.features, quantised)
+        loss, parts = self.loss(decoded, batch.audio, weight)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        norm = nn.utils.clip_grad_norm_(self._trained(), 1.0)
         if torch.isfinite(norm):
             self.optimiser.step()
         self.step += 1
@@ -209,10 +271,10 @@ class Training:
         logged: list[dict[str, float]] = []
         saved = last = time.monotonic()
         while self.seconds < minutes * 60:
-            logged.append(self.take_step(*segments.batch(chance), self.seconds / (minutes * 60)))
+            logged.append(self.take_step(segments.batch(chance), self.seconds / (minutes * 60)))
             now = time.monotonic()
             self.seconds, last = self.seconds + now - last, now
-            if self.step % 100 == 0:
+            if self.step % 50 == 0:
                 means = {key: round(float(np.mean([each[key] for each in logged])), 4) for key in logged[0]}
                 line = json.dumps({"step": self.step, "minutes": round(self.seconds / 60, 2), **means})
                 with (self.folder / LOG).open("a") as file:

@@ -1,0 +1,214 @@
+"""Compare codecs on the same clips: each at its settings, timed, measured, one result after the other.
+
+Codecs are handed in. A neural codec encodes a clip once for all its settings: fewer codebooks are a prefix of the
+same codes.
+"""
+
+import csv
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pandas as pd
+
+from studio.audio import Audio
+from studio.codes import Codes
+from studio.lab.metrics import MEASURES, Reference, Score, fitted
+
+FIRST_CHARACTERS_OF_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Encoded(Protocol):
+    """What a codec makes of sound: `Codes`, or packets of a classic codec."""
+
+    @property
+    def bitrate_kbps(self) -> float: ...
+
+    @property
+    def duration_seconds(self) -> float: ...
+
+
+class Codec(Protocol):
+    """The interface of every codec. Neural ones also have `codebooks`, `codebook_size` and `frame_rate`."""
+
+    name: str
+    sample_rate: int  # Hz, of what it decodes (the highest, where that follows the input)
+
+    def encode(self, audio: Audio) -> Any: ...
+
+    def decode(self, encoded: Any) -> Audio: ...
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A codec, and for one with several codebooks how many of them are used (all by default)."""
+
+    codec: Codec
+    codebooks: int | None = None
+
+    @property
+    def label(self) -> str:
+        """The codec's name, with its codebooks where they are chosen."""
+        if self.codebooks is None:
+            return self.codec.name
+        return f"{self.codec.name}, {self.codebooks} codebook{'s' if self.codebooks > 1 else ''}"
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One setting on one clip."""
+
+    clip: str
+    setting: Setting
+    encoded: Encoded
+    audio: Audio  # mono, at the rate the codec gave, as long as the clip
+    seconds: float  # length of the clip
+    encode_ms: float  # shared by settings that share an encode
+    decode_ms: float
+    scores: Mapping[str, Score] = field(default_factory=dict)
+
+    @property
+    def codes(self) -> Codes | None:
+        """The codes, of a codec that has them."""
+        return self.encoded if isinstance(self.encoded, Codes) else None
+
+    @property
+    def rtf(self) -> float:
+        """Real-time factor of a round trip: compute seconds over audio seconds."""
+        return (self.encode_ms + self.decode_ms) / 1000 / self.seconds if self.seconds else float("nan")
+
+    @property
+    def limited_to_khz(self) -> float:
+        """The highest frequency that can come out, by the sample rate alone."""
+        return self.audio.sample_rate / 2000
+
+
+def compare(
+    clips: Mapping[str, Audio], settings: Sequence[Setting], keys: tuple[str, ...] = tuple(MEASURES)
+) -> Iterator[Result]:
+    """Run every setting on every clip, giving each result as soon as it is there.
+
+    There are `len(clips) * len(settings)` results, clip by clip in the settings' order. Stop by no longer asking.
+    Nothing is encoded or decoded twice. Times are wall-clock, resampling to and from the codec's rate included, with
+    nothing else running meanwhile; a model's first call after loading is slower than later ones.
+
+    Args:
+        clips: Sound by the name it is shown under, any rate and channels; mixed to mono.
+        settings: What to compare.
+        keys: Which of `MEASURES`; none leaves `scores` empty.
+    """
+    for name, clip in clips.items():
+        original = clip.mono()
+        reference = Reference(original)
+        encoded_once: dict[int, tuple[Any, float]] = {}
+        decoded_once: dict[tuple[int, int | None], tuple[Any, Audio, float]] = {}
+        for setting in settings:
+            codec = setting.codec
+            if id(codec) not in encoded_once:
+                encoded_once[id(codec)] = _timed(codec.encode, original)
+            encoded, encode_ms = encoded_once[id(codec)]
+            if setting.codebooks is not None:
+                encoded = encoded.first_codebooks(setting.codebooks)
+            rung = (id(codec), encoded.codebooks if isinstance(encoded, Codes) else None)
+            if rung not in decoded_once:
+                sound, decode_ms = _timed(codec.decode, encoded)
+                decoded_once[rung] = (encoded, _cut(sound, original), decode_ms)
+            encoded, sound, decode_ms = decoded_once[rung]
+            scores = reference.scores(sound, keys) if keys else {}
+            yield Result(name, setting, encoded, sound, original.duration_seconds, encode_ms, decode_ms, scores)
+
+
+def _timed(run: Any, argument: Any) -> tuple[Any, float]:
+    """What a call gave, and how many milliseconds it took (results arrive on the CPU, so a GPU has finished)."""
+    start = time.perf_counter()
+    outcome = run(argument)
+    return outcome, 1000 * (time.perf_counter() - start)
+
+
+def _cut(sound: Audio, original: Audio) -> Audio:
+    """Whole frames cut, or padded, to the clip's own length."""
+    length = round(original.duration_seconds * sound.sample_rate)
+    return fitted(sound, length)
+
+
+def ladder(codec: Any) -> list[Setting]:
+    """Every number of codebooks, from 1 to all."""
+    return [Setting(codec, count) for count in range(1, codec.codebooks + 1)]
+
+
+def bandwidths(codec: Any) -> list[Setting]:
+    """The bandwidths a codec was made for (its `bandwidths_kbps`), as numbers of codebooks."""
+    kbps_each = _kbps_of_one_codebook(codec)
+    return [Setting(codec, max(1, int(kbps / kbps_each + 1e-6))) for kbps in codec.bandwidths_kbps]
+
+
+def same_bitrate(ladder_codec: Any, fixed_codec: Any, *others: Codec) -> list[Setting]:
+    """A codec with a ladder at the rung nearest to another's bitrate, that other, and what else is to stand by.
+
+    Higgs beside X-Codec2 (0.8 kbit/s) gives 3 codebooks (0.75); Opus at its lowest takes several times as much.
+    """
+    target_kbps = fixed_codec.codebooks * _kbps_of_one_codebook(fixed_codec)
+    nearest = round(target_kbps / _kbps_of_one_codebook(ladder_codec))
+    count = min(ladder_codec.codebooks, max(1, nearest))
+    return [Setting(ladder_codec, count), Setting(fixed_codec), *(Setting(other) for other in others)]
+
+
+def _kbps_of_one_codebook(codec: Any) -> float:
+    return math.log2(codec.codebook_size) * codec.frame_rate / 1000
+
+
+def as_table(results: Iterable[Result]) -> pd.DataFrame:
+    """One row a result, units in the column names. A measure that could not be taken is NaN, its reason in "notes"."""
+    return pd.DataFrame([_row(result) for result in results], columns=COLUMNS)
+
+
+def as_csv(results: Iterable[Result]) -> str:
+    """The table as CSV, with "n/a" where there is no value."""
+    table = as_table(results)
+    for column in ("clip", "codec", "notes"):
+        table[column] = table[column].map(no_formula)
+    return table.to_csv(index=False, na_rep="n/a", quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+
+
+def no_formula(text: str) -> str:
+    """Text a spreadsheet will not run: a name may come from a stranger."""
+    return "'" + text if text.startswith(FIRST_CHARACTERS_OF_FORMULAS) else text
+
+
+COLUMNS = [
+    "clip",
+    "codec",
+    "bitrate (kbit/s)",
+    "entropy (kbit/s)",
+    "codebooks",
+    "frame rate (Hz)",
+    "sample rate (Hz)",
+    "encode (ms)",
+    "decode (ms)",
+    "RTF",
+    *(measure.column for measure in MEASURES.values()),
+    "notes",
+]
+
+
+def _row(result: Result) -> dict[str, Any]:
+    codes = result.codes
+    scores = {MEASURES[key].column: score.value for key, score in result.scores.items()}
+    return {
+        "clip": result.clip,
+        "codec": result.setting.label,
+        "bitrate (kbit/s)": result.encoded.bitrate_kbps,
+        "entropy (kbit/s)": codes.entropy_kbps if codes else None,
+        "codebooks": codes.codebooks if codes else None,
+        "frame rate (Hz)": codes.frame_rate if codes else None,
+        "sample rate (Hz)": result.audio.sample_rate,
+        "encode (ms)": result.encode_ms,
+        "decode (ms)": result.decode_ms,
+        "RTF": result.rtf,
+        **scores,
+        "notes": "; ".join(
+            f"{MEASURES[key].title} n/a: {score.reason}" for key, score in result.scores.items() if score.value is None
+        ),
+    }

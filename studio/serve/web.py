@@ -1,0 +1,71 @@
+"""The web side of serving: who may ask, and the files of a workspace.
+
+A page on another site must not be able to drive a studio on this machine, and knowing a folder's token is what
+gives the right to its files.
+"""
+
+import mimetypes
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from studio.workspace import Workspace
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+FILE_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,120}\.(wav|json|npz)")
+
+
+class KnownVisitors:
+    """Refuse requests under a foreign host name (DNS rebinding) and writes from other sites (CSRF)."""
+
+    def __init__(self, app: Any, hosts: tuple[str, ...]) -> None:
+        self._app = app
+        self._hosts = hosts  # empty: any host name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = self._refusal(scope) if scope["type"] == "http" else None
+        await (refusal or self._app)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        host = headers.get("host", "")
+        if self._hosts and urlsplit(f"//{host}").hostname not in self._hosts:
+            return PlainTextResponse("This host name is not served here; set HIGGS_ALLOWED_HOSTS.", 400)
+        origin = headers.get("origin")
+        asked = {host, headers.get("x-forwarded-host", host)}  # a proxy may rename the host
+        if scope["method"] not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc not in asked:
+            return PlainTextResponse("Requests from other sites are refused.", 403)
+        return None
+
+
+def web_parts(files: Workspace, server_name: str, allowed_hosts: str = "") -> dict[str, Any]:
+    """Routes and middleware for the app that serves the page.
+
+    Args:
+        files: The folders whose files may be fetched by token.
+        server_name: The address listened on; on a loopback address only loopback names are answered.
+        allowed_hosts: Further host names, separated by commas; needed names if the studio is not on loopback.
+    """
+    named = tuple(filter(None, (name.strip() for name in allowed_hosts.split(","))))
+    hosts = (*LOOPBACK, *named) if server_name in LOOPBACK else named
+
+    async def file(request: Request) -> Response:
+        folder = files.find(request.path_params["token"])
+        name = request.path_params["name"]
+        if folder is None or not FILE_NAME.fullmatch(name) or not (folder / name).is_file():
+            return PlainTextResponse("This file is no longer here.", 404)
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=3600"}
+        return FileResponse(folder / name, media_type=kind, headers=headers)
+
+    return {"routes": [Route("/files/{token}/{name}", file)], "middleware": [Middleware(KnownVisitors, hosts=hosts)]}

@@ -1,0 +1,228 @@
+"""Tab *Conversation*: scene and cast, script, result."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from studio.errors import StudioError
+from studio.sampling import HIGHEST_SEED, Sampling, fresh_seed
+from studio.serve.jobs import Job
+from studio.ui.editor import read_draft, script_editor
+from studio.ui.exchange import exchange_panel
+from studio.ui.sound_view import keep_reading, kept_views, sound_view
+from studio.ui.studio import Studio, static
+from studio.ui.voice_panel import voice_panel
+
+REFRESH_SECONDS = 0.12
+REMEMBERED = 8  # readings a browser gets back after a reload
+NOTHING_YET = "Nothing spoken yet. Press Generate, or Ctrl+Enter: the sound, its spectrogram and its codes appear here."
+
+Data = dict[Any, Any]
+
+
+def conversation_tab(studio: Studio, page: gr.Blocks) -> gr.JSON:
+    """Build the tab. Returns the component that holds the tokens of what has been spoken, newest first."""
+    first = next(iter(studio.presets.values()))
+    with gr.Row(elem_id="hs-workbench"):
+        with gr.Column(elem_classes="hs-zone", min_width=280):
+            preset = gr.Dropdown(
+                [(item.title, key) for key, item in studio.presets.items()],
+                value=None,
+                label="Preset",
+                info="A conversation to begin with. What it replaces comes back with Undo.",
+            )
+            gr.HTML(
+                html_template=static("cast.html"),
+                js_on_load="HiggsStudio.Editor.mountCast(element);",
+                apply_default_css=False,
+            )
+            voice_parts = voice_panel()
+        with gr.Column(elem_classes="hs-zone", min_width=340):
+            editor = script_editor(studio, first.draft)
+            with gr.Row(elem_id="hs-go"):
+                generate = gr.Button("Generate", variant="primary", elem_id="hs-generate")
+                stop = gr.Button("Stop", variant="stop", elem_id="hs-stop", visible=False)
+            status = gr.HTML(
+                {"state": "idle"},
+                html_template='<div class="hs-status"></div>',
+                js_on_load="HiggsStudio.mountStatus(element, props, watch);",
+                apply_default_css=False,
+            )
+            dials, seed, keep_seed = _advanced(first.sampling)
+            exchange_panel(studio, editor)
+        with gr.Column(elem_classes="hs-zone hs-zone-result", min_width=340):
+            sound = sound_view(NOTHING_YET, "hs-result")
+    spoken = gr.JSON([], visible=False)
+
+    voice_parts.connect(studio, editor)
+    _connect_presets(studio, preset, editor, dials)
+    speak = _speaker(studio, editor, dials, seed, keep_seed, (status, generate, stop, sound, spoken))
+    generate.click(
+        speak,
+        inputs={editor, seed, keep_seed, spoken, *dials.values()},
+        outputs=[status, generate, stop, sound, seed, spoken],
+        concurrency_limit=None,  # the queue in front of the engine is ours: this one would hide who waits
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+    def stop_all(request: gr.Request) -> Any:
+        studio.jobs.stop(request.session_hash or "")
+        return gr.update(interactive=False, value="Stopping …")
+
+    stop.click(
+        stop_all,
+        outputs=[stop],
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    page.load(
+        lambda tokens: _remembered(studio, tokens),
+        inputs=[spoken],
+        outputs=[sound, spoken],
+        js="() => [HiggsStudio.memory.read('readings') ?? []]",
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    return spoken
+
+
+def _advanced(sampling: Sampling) -> tuple[dict[str, gr.Slider], gr.Number, gr.Checkbox]:
+    """The dials of `Sampling`, each made from its own default and range, and the seed."""
+    with gr.Accordion("Advanced", open=False):
+        with gr.Row(equal_height=True):
+            seed = gr.Number(sampling.seed, label="Seed", precision=0, minimum=0, maximum=HIGHEST_SEED, elem_id="hs-seed")
+            keep_seed = gr.Checkbox(False, label="Keep this seed", info="The same seed gives the same speech.")
+        dials = {
+            dial.name: gr.Slider(
+                dial.low, dial.high, getattr(sampling, dial.name), step=dial.step, label=dial.label, info=dial.help
+            )
+            for dial in Sampling.dials()
+            if dial.name != "seed"
+        }
+    return dials, seed, keep_seed
+
+
+def _connect_presets(studio: Studio, preset: gr.Dropdown, editor: gr.HTML, dials: dict[str, gr.Slider]) -> None:
+    def load(key: str | None) -> list[Any]:
+        if key not in studio.presets:
+            return [gr.skip()] * (1 + len(dials))
+        chosen = studio.presets[key]
+        return [{"draft": chosen.draft.as_json()}, *(getattr(chosen.sampling, name) for name in dials)]
+
+    preset.input(
+        load, inputs=[preset], outputs=[editor, *dials.values()], show_progress="hidden", api_visibility="private"
+    )
+
+
+def _speaker(
+    studio: Studio,
+    editor: gr.HTML,
+    dials: dict[str, gr.Slider],
+    seed: gr.Number,
+    keep_seed: gr.Checkbox,
+    outputs: tuple[gr.HTML, gr.Button, gr.Button, gr.HTML, gr.JSON],
+) -> Any:
+    """The handler of *Generate*: queue a job, show how far it is, then what came of it."""
+    status, generate, stop, sound, spoken = outputs
+
+    def speak(data: Data, request: gr.Request) -> Iterator[Data]:
+        try:
+            chosen = _sampling(data, dials, seed, keep_seed)
+            draft = read_draft(data[editor])
+            conversations = draft.conversations(studio.voices)
+            job = studio.jobs.submit(request.session_hash or "", conversations, chosen, draft.way)
+        except StudioError as problem:
+            yield {status: _failed(problem)}
+            return
+        try:
+            yield {status: _waiting(studio, job), seed: chosen.seed, generate: gr.update(interactive=False), stop: gr.update(visible=True, interactive=True, value="Stop")}
+            while not job.finished:
+                job.wait(REFRESH_SECONDS)
+                yield {status: _running(job) if job.progress else _waiting(studio, job)}
+            ready = {generate: gr.update(interactive=True), stop: gr.update(visible=False)}
+            if job.problem:
+                yield ready | {status: _failed(job.problem, _lines(job))}
+                return
+            kept = [keep_reading(reading, _title(index, job), studio.readings) for index, reading in enumerate(job.readings)]
+            tokens = [token for token, _ in kept]
+            remembered = [*tokens, *data[spoken]][:REMEMBERED]
+            yield ready | {
+                status: _done(job, remembered),
+                sound: {"mode": "choose", "items": [view for _, view in kept]},
+                spoken: remembered,
+            }
+        finally:
+            job.stop()  # the page was closed or reloaded: nobody waits for it any more
+
+    return speak
+
+
+def _sampling(data: Data, dials: dict[str, gr.Slider], seed: gr.Number, keep_seed: gr.Checkbox) -> Sampling:
+    chosen = Sampling.from_dict({name: data[dial] for name, dial in dials.items()})
+    return chosen.with_seed(data[seed] if data[keep_seed] and data[seed] is not None else fresh_seed())
+
+
+def _title(index: int, job: Job) -> str:
+    return "Conversation" if len(job.readings) == 1 else f"Conversation {index + 1}"
+
+
+def _remembered(studio: Studio, tokens: Any) -> list[Any]:
+    """What this browser spoke before a reload, as far as it is still here."""
+    kept = kept_views(tokens[:REMEMBERED] if isinstance(tokens, list) else [], studio.readings)
+    if not kept:
+        return [gr.skip(), []]
+    return [{"mode": "choose", "items": [kept[0][1]], "empty": NOTHING_YET}, [token for token, _ in kept]]
+
+
+# ---- what the status line says ----
+
+
+def _waiting(studio: Studio, job: Job) -> Data:
+    ahead = studio.jobs.ahead(job)
+    if not ahead:
+        return {"state": "running", "text": "Reading the prompt …"}
+    others = "one other" if ahead == 1 else f"{ahead} others"
+    return {"state": "running", "text": f"Waiting for {others} to finish …"}
+
+
+def _running(job: Job) -> Data:
+    progress = job.progress
+    assert progress is not None
+    if job.stopping:
+        text = "Stopping …"
+    else:
+        left = progress.seconds_left
+        still = "" if left is None else f", about {max(1, round(left))} s left"
+        text = f"Speaking: {progress.frames} frames, {progress.audio_seconds:.1f} s of speech{still}"
+    share = min(1.0, progress.frames / max(1, progress.expected_frames))
+    return {"state": "running", "text": text, "share": share, "lines": _lines(job)}
+
+
+def _lines(job: Job) -> list[Data]:
+    """How far each row of the page is."""
+    if not job.progress:
+        return []
+    return [
+        {"row": job.conversations[part.conversation].lines[index].number, "state": part.state, "seconds": part.frames / job.progress.frame_rate}
+        for part in job.progress.lines
+        for index in part.lines
+    ]
+
+
+def _done(job: Job, remembered: list[str]) -> Data:
+    seconds = sum(reading.duration_seconds for reading in job.readings)
+    cut = sum(place.take.stop.value != "end of speech" for reading in job.readings for place in reading.placements)
+    text = f"Done: {seconds:.1f} s of speech in {job.readings[0].compute_seconds:.1f} s."
+    if job.stopping:
+        text = f"Stopped: {seconds:.1f} s of speech were kept."
+    elif cut:
+        text += f" {cut} {'line' if cut == 1 else 'lines'} did not end by {'itself' if cut == 1 else 'themselves'}; see below the pictures."
+    notes = sorted({note for conversation in job.conversations for note in conversation.check()})
+    return {"state": "done", "text": text, "lines": _lines(job), "notes": notes, "remember": remembered}
+
+
+def _failed(problem: StudioError, lines: list[Data] | None = None) -> Data:
+    return {"state": "failed", "text": str(problem), "lines": [line for line in lines or [] if line["state"] == "done"]}

@@ -1,0 +1,59 @@
+"""The page: header, tabs, look. Every part of it is a file of this room."""
+
+import gradio as gr
+
+from studio.ui.codec_tab import codec_tab
+from studio.ui.conversation_tab import conversation_tab
+from studio.ui.studio import STATIC, Studio, static
+
+SCRIPTS = ("core.js", "editor.js", "sound_view.js", "status.js")
+FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]  # nothing is fetched
+
+
+def build_page(studio: Studio) -> gr.Blocks:
+    """The whole page, ready to be launched with `launch_options`."""
+    with gr.Blocks(title="Higgs Studio", analytics_enabled=False, fill_width=True) as page:
+        gr.HTML(
+            {
+                "title": studio.checkpoint_title,
+                "about": studio.checkpoint_about,
+                "licence": studio.checkpoint_licence,
+            },
+            html_template=static("header.html"),
+            js_on_load=None,
+            apply_default_css=False,
+            elem_id="hs-header",
+        )
+        with gr.Tabs():
+            with gr.Tab("Conversation", id="conversation"):
+                spoken = conversation_tab(studio, page)
+            with gr.Tab("Codec", id="codec"):
+                codec_tab(studio, spoken)
+    return page
+
+
+def look() -> dict[str, object]:
+    """What `launch` needs for the page's look and behaviour: theme, style sheet and scripts from files."""
+    theme = gr.themes.Soft(
+        primary_hue="indigo", neutral_hue="slate", font=FONTS, font_mono=["ui-monospace", "monospace"]
+    ).set(  # labels as plain words; quiet text dark enough to be read (WCAG AA)
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_400",
+        block_title_background_fill="transparent",
+        block_title_background_fill_dark="transparent",
+        block_title_text_color="*body_text_color",
+        block_title_text_color_dark="*body_text_color",
+        block_title_padding="0",
+        block_label_background_fill="transparent",
+        block_label_background_fill_dark="transparent",
+        block_label_text_color="*body_text_color",
+        block_label_text_color_dark="*body_text_color",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_500",
+    )
+    scripts = "\n".join(static(name) for name in SCRIPTS)
+    return {"theme": theme, "css_paths": [STATIC / "studio.css"], "head": f"<script>\n{scripts}\n</script>"}
