@@ -4,7 +4,6 @@ Files are looked at by their header before anything is decoded, and decoded in b
 length, so a small file cannot unfold into gigabytes. Sound is handed on as files written here.
 """
 
-import os
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ MAX_CHANNELS = 8
 SILENCE_DBFS = -60.0
 CLIPPED_SHARE = 0.01
 LARGEST_DC = 0.01
+LOUDEST = 64.0  # 36 dB over full scale: beyond it a float file holds something else than sound
 FULL_BAND_RATE = 16_000  # Hz: below it, a note says that the highs are missing
 FORMATS = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "MP3", "MPEG"}
 BLOCK_FRAMES = 65_536
@@ -122,7 +122,7 @@ def write_flac(audio: Audio, path: Path) -> Path:
 def _write(audio: Audio, path: Path, container: str, subtype: str) -> Path:
     part = path.with_name(path.name + ".part")
     soundfile.write(part, audio.samples.T, audio.sample_rate, format=container, subtype=subtype)
-    os.replace(part, path)
+    part.replace(path)
     return path
 
 
@@ -168,7 +168,7 @@ def read_recording(
         with soundfile.SoundFile(path) as file:
             _check_header(file, shown, longest_seconds)
             mono, channels, sample_rate = _read_mono(file, shown, longest_seconds), file.channels, file.samplerate
-    except soundfile.LibsndfileError:
+    except (soundfile.LibsndfileError, TypeError):  # TypeError: soundfile asks what is in a file named .raw
         raise BadAudio(
             f"“{shown}” is not a sound file that can be read. Use WAV, FLAC, Ogg, MP3 or AIFF; convert others first."
         ) from None
@@ -205,8 +205,11 @@ def _read_mono(file: soundfile.SoundFile, shown: str, longest_seconds: float) ->
     blocks: list[np.ndarray] = []
     frames = 0
     for block in _blocks(file):
-        if not np.isfinite(block).all():
-            raise BadAudio(f"“{shown}” has invalid samples (NaN or infinity). Export it again from your editor.")
+        if not np.isfinite(block).all() or np.abs(block).max() > LOUDEST:
+            raise BadAudio(
+                f"“{shown}” has invalid samples (NaN, infinity or far over full scale). "
+                "Export it again from your editor."
+            )
         frames += len(block)
         if frames > longest_seconds * file.samplerate:  # a header may say less than there is
             raise BadAudio(_too_long(shown, frames / file.samplerate, longest_seconds))
@@ -244,7 +247,7 @@ def _truncation_note(path: Path, shown: str) -> list[str]:
         head = file.read(8)
     promised = int.from_bytes(head[4:8], "little") + 8
     present = path.stat().st_size
-    if head[:4] == b"RIFF" and 8 < present < promised < 2**32 - 256:
+    if head[:4] == b"RIFF" and 8 < present < 0.99 * promised and promised < 2**32 - 256:
         return [f"“{shown}” breaks off: {present / promised:.0%} of what its header says is there."]
     return []
 

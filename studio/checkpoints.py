@@ -4,6 +4,7 @@ Looked for in this order: a local directory, the hub's cache on this machine, th
 of a pinned commit are read, never pickles and never remote code.
 """
 
+import json
 import os
 import re
 import socket
@@ -19,8 +20,14 @@ MINI = Path(__file__).parent.parent / "assets" / "mini"
 FILES = ("*.json", "*.jinja", "*.safetensors", "*.txt", "LICENSE*", "README.md")
 PICKLES = (".bin", ".pth", ".pt", ".ckpt", ".pkl")
 COMMIT = re.compile(r"[0-9a-f]{40}")
+SHARD = re.compile(r"(.+)-\d{5}-of-(\d{5})\.safetensors")
 
 Kind = Literal["generation", "tokenizer", "xcodec2"]
+MODEL_TYPES: dict[Kind, str] = {
+    "generation": "higgs_audio_v2",
+    "tokenizer": "higgs_audio_v2_tokenizer",
+    "xcodec2": "xcodec2",
+}
 
 
 @dataclass(frozen=True)
@@ -145,9 +152,9 @@ def locate(checkpoint: Checkpoint, say: Callable[[str], None] = lambda text: Non
         CheckpointMissing: one sentence with the remedy; within a second when there is no network.
     """
     if checkpoint.folder:
-        return _checked(checkpoint.folder)
+        return _checked(checkpoint.folder, checkpoint.kind)
     pinned = _pinned(checkpoint)
-    return _checked(_in_cache(pinned) or _download(pinned, say))
+    return _checked(_in_cache(pinned) or _download(pinned, say), checkpoint.kind)
 
 
 def _pinned(checkpoint: Checkpoint) -> Checkpoint:
@@ -172,7 +179,7 @@ def _in_cache(checkpoint: Checkpoint) -> Path | None:
         )
     except LocalEntryNotFoundError:
         return None
-    return Path(folder) if _weights(Path(folder)) else None
+    return Path(folder) if _complete(Path(folder)) else None
 
 
 def _download(checkpoint: Checkpoint, say: Callable[[str], None]) -> Path:
@@ -194,7 +201,8 @@ def _download(checkpoint: Checkpoint, say: Callable[[str], None]) -> Path:
         )
     except RepositoryNotFoundError:
         raise CheckpointMissing(
-            f"{what}: the hub knows no such repository or you may not read it; accept its licence there and set HF_TOKEN."
+            f"{what}: the hub knows no such repository or you may not read it; "
+            "accept its licence there and set HF_TOKEN."
         ) from None
     except (HfHubHTTPError, OSError) as problem:
         raise CheckpointMissing(f"{what} could not be fetched ({type(problem).__name__}); try again later.") from None
@@ -219,10 +227,32 @@ def _weights(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.safetensors"))
 
 
-def _checked(folder: Path) -> Path:
+def _complete(folder: Path) -> bool:
+    """Whether a cached download came to its end: configuration and every shard of the weights."""
+    names = {path.name for path in _weights(folder)}
+    shards = [found for name in names if (found := SHARD.fullmatch(name))]
+    wanted = {
+        f"{shard[1]}-{number:05d}-of-{shard[2]}.safetensors"
+        for shard in shards
+        for number in range(1, int(shard[2]) + 1)
+    }
+    return bool(names) and wanted <= names and (folder / "config.json").is_file()
+
+
+def _checked(folder: Path, kind: Kind) -> Path:
     """Refuse a directory that could not be loaded, or only by running what it holds."""
-    if not (folder / "config.json").is_file():
-        raise CheckpointMissing(f"{folder} is no checkpoint: it has no config.json. Give the directory that holds it.")
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        raise CheckpointMissing(
+            f"{folder} is no checkpoint: it has no config.json that can be read. Give the directory that holds it."
+        ) from None
+    found = config.get("model_type") if isinstance(config, dict) else None
+    if found != MODEL_TYPES[kind]:
+        raise CheckpointMissing(
+            f"{folder} holds a model of type {found}, not {MODEL_TYPES[kind]}. "
+            f"Give a {kind} checkpoint in transformers' layout."
+        )
     if not _weights(folder):
         pickled = [path.name for path in folder.iterdir() if path.suffix in PICKLES]
         why = f"only {pickled[0]}, and pickled weights are not read" if pickled else "no weights"

@@ -22,7 +22,7 @@ class Codes:
         values = np.ascontiguousarray(self.values, dtype=np.int64)
         if values.ndim != 2:
             raise ValueError(f"codes must be [K, T], not {values.shape}")
-        if values.size and not (0 <= values.min() and values.max() < self.codebook_size):
+        if values.size and (values.min() < 0 or values.max() >= self.codebook_size):
             raise ValueError(f"codes must lie in 0..{self.codebook_size - 1}")
         object.__setattr__(self, "values", values)
 

@@ -59,6 +59,9 @@ class Conversation:
     references_in: ReferencePlace = "turns"  # as earlier turns (zero-shot cloning), or in the scene
     system: str = ""  # empty: the text the model was documented with, see `messages`
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "system", clean(self.system).strip())
+
     @property
     def tagged(self) -> bool:
         """Whether lines are marked `[SPEAKERn]`: needed as soon as the scene or another speaker tells them apart."""
@@ -94,8 +97,11 @@ class Conversation:
         if len(self.speakers) > MAX_SPEAKERS:
             raise BadConversation(f"There are {len(self.speakers)} speakers; at most {MAX_SPEAKERS} can take part.")
         if len(self.lines) > MAX_LINES:
-            raise BadConversation(f"There are {len(self.lines)} lines; at most {MAX_LINES} are taken. Split the script.")
+            raise BadConversation(
+                f"There are {len(self.lines)} lines; at most {MAX_LINES} are taken. Split the script."
+            )
         check_length(self.scene.description, "The scene", MAX_SCENE_CHARACTERS)
+        check_length(self.system, "The system text", MAX_SCENE_CHARACTERS)
         check_length(self.text, "The script", MAX_CONVERSATION_CHARACTERS)
         for number, line in enumerate(self.lines, 1):
             self._check_line(line, line.number or number)
@@ -123,6 +129,7 @@ class Conversation:
 
     def _notes(self) -> list[str]:
         texts = [self.scene.description, self.text, *(speaker.voice.description for speaker in self.speakers)]
+        texts += [reference.transcript for reference in self.references]
         found = sorted({token for text in texts for token in control_tokens(text)})
         return [f"{', '.join(found)} is read as ordinary text, not as a control token."] if found else []
 

@@ -6,21 +6,24 @@ another conversation with the same cast and scene: all of them are spoken in one
     {"scene": "…", "way": "lines" | "breath", "references": "turns" | "scene",
      "speakers": [{"name": "Alma", "kind": "smart" | "described" | "reference",
                    "description": "…", "reference": "bundled:alma"}, …],
-     "lines": [{"speaker": 0, "text": "…"}, {"divider": true}, …]}
+     "lines": [{"speaker": 0, "text": "…"}, {"divider": true}, …],
+     "system": "…"}  (rarely: another system text than the model's own)
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from studio.conversation import QUIET_ROOM, Conversation, Line, Scene, Speaker
+from studio.conversation import MAX_SPEAKERS, QUIET_ROOM, Conversation, Line, Scene, Speaker
 from studio.errors import BadConversation, BadSetting
+from studio.text import check_length
 from studio.voices import Voice, VoiceLibrary
 
 WAYS = ("lines", "breath")
 PLACES = ("turns", "scene")
 KINDS = ("smart", "described", "reference")
 MAX_ROWS = 1_000
+TYPES = {"scene": str, "way": str, "references": str, "speakers": list, "lines": list, "system": str}
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Draft:
     references: Literal["turns", "scene"]
     speakers: tuple[dict[str, str], ...]
     rows: tuple[tuple[int, str] | None, ...]  # speaker and text; None is a divider
+    system: str = ""  # of an imported conversation; empty: the model's own
 
     @classmethod
     def read(cls, data: Any, source: str = "The conversation") -> "Draft":
@@ -40,10 +44,12 @@ class Draft:
         Raises:
             BadSetting: a key does not exist or holds the wrong thing; the message names source and key.
         """
-        values = _keys(data, {"scene": str, "way": str, "references": str, "speakers": list, "lines": list}, source)
+        values = _keys(data, TYPES, source)
         speakers = tuple(
             _speaker(item, f"{source}, speaker {number}") for number, item in enumerate(values.get("speakers", []), 1)
         )
+        if len(speakers) > MAX_SPEAKERS:
+            raise BadSetting(f"{source}: there are {len(speakers)} speakers; at most {MAX_SPEAKERS} can take part.")
         items = values.get("lines", [])
         if len(items) > MAX_ROWS:
             raise BadSetting(f"{source}: there are {len(items)} lines; at most {MAX_ROWS} are taken.")
@@ -53,6 +59,7 @@ class Draft:
             _one_of(values.get("references", "turns"), PLACES, f"{source}: references"),
             speakers,
             tuple(_row(item, f"{source}, line {number}") for number, item in enumerate(items, 1)),
+            values.get("system", ""),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -64,22 +71,32 @@ class Draft:
             "references": self.references,
             "speakers": [dict(speaker) for speaker in self.speakers],
             "lines": lines,
+            "system": self.system,
         }
 
     def conversations(self, voices: VoiceLibrary) -> list[Conversation]:
         """The conversations this draft stands for, empty rows left out.
 
         Raises:
-            BadConversation: there is nothing to speak, or a voice is missing.
+            BadConversation: there is nothing to speak, too much of it, or a voice that speaks is missing.
         """
-        speakers = tuple(self._cast(speaker, voices) for speaker in self.speakers)
+        check_length("\n".join(row[1] for row in self.rows if row), "The script")
+        speaking = {row[0] for row in self.rows if row and row[1].strip()}
+        speakers = tuple(
+            self._cast(speaker, voices) if index in speaking else Speaker(speaker["name"])
+            for index, speaker in enumerate(self.speakers)
+        )
         groups: list[list[Line]] = [[]]
         for number, row in enumerate(self.rows, 1):
             if row is None:
                 groups.append([])
             elif row[1].strip():
                 groups[-1].append(Line(row[0], row[1], number))
-        spoken = [Conversation(tuple(lines), speakers, Scene(self.scene), self.references) for lines in groups if lines]
+        spoken = [
+            Conversation(tuple(lines), speakers, Scene(self.scene), self.references, self.system)
+            for lines in groups
+            if lines
+        ]
         if not spoken:
             raise BadConversation("There is nothing to speak yet. Type a line, or load a preset.")
         for conversation in spoken:
@@ -112,7 +129,9 @@ def draft_of(conversation: Conversation, reference_ids: Sequence[str]) -> Draft:
         for speaker, reference_id in zip(conversation.speakers, reference_ids, strict=True)
     )
     rows = tuple((line.speaker, line.text) for line in conversation.lines)
-    return Draft(conversation.scene.description, "lines", conversation.references_in, speakers, rows)
+    return Draft(
+        conversation.scene.description, "lines", conversation.references_in, speakers, rows, conversation.system
+    )
 
 
 def _keys(data: Any, types: Mapping[str, type], source: str) -> dict[str, Any]:

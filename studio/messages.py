@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
-from studio.conversation import Conversation, Line, Scene, Speaker
+from studio.conversation import MAX_SPEAKERS, Conversation, Line, Scene, Speaker
 from studio.errors import BadConversation
 from studio.text import clean
 from studio.voices import Reference, Voice
@@ -38,7 +38,7 @@ Message = dict[str, Any]
 def system_text(conversation: Conversation) -> str:
     """The conversation's own system text, or the one the model was documented with."""
     default = SEVERAL_SPEAKERS_SYSTEM if conversation.tagged else SINGLE_SPEAKER_SYSTEM
-    return conversation.system.strip() or default
+    return conversation.system or default
 
 
 def scene_items(conversation: Conversation) -> list[Item]:
@@ -160,14 +160,17 @@ def _items(content: Any, number: int) -> Iterator[str]:
 
 
 def _file_name(value: Any, number: int) -> _FileName:
-    if not isinstance(value, str) or not value.strip():
-        raise BadConversation(f"Message {number} has audio without a file name. Name the file you will attach.")
+    if not isinstance(value, str):
+        value = ""
     if REMOTE.match(value.strip()) or value.strip().startswith("//"):
         raise BadConversation(
             f"Message {number} points to “{clean(value)[:60]}”. Remote files are not fetched: "
             "download it, write its bare file name, and attach it under “Add a voice”."
         )
-    return _FileName(clean(value).replace("\\", "/").rsplit("/", 1)[-1].strip())
+    name = clean(value).replace("\\", "/").rsplit("/", 1)[-1].strip()
+    if not name:
+        raise BadConversation(f"Message {number} has audio without a file name. Name the file you will attach.")
+    return _FileName(name)
 
 
 def _read_system(items: list[str]) -> tuple[str, list[str], bool]:
@@ -216,6 +219,8 @@ class _Reading:
             self._read_turn(rest[offset], rest[offset + 1], before + offset + 1)
         lines = self._read_lines("\n".join(rest[-1][1]), before + len(rest))
         count = 1 + max([*self._descriptions, *self._references, *(line.speaker for line in lines)], default=0)
+        if count > MAX_SPEAKERS:
+            raise BadConversation(f"The messages name [SPEAKER{count - 1}]; at most {MAX_SPEAKERS} can take part.")
         speakers = tuple(
             Speaker(f"Speaker {index}", Voice(self._descriptions.get(index, ""), self._references.get(index)))
             for index in range(count)
@@ -231,7 +236,7 @@ class _Reading:
             if isinstance(item, _FileName):
                 if speaker is None:
                     raise BadConversation("The scene has audio that no SPEAKERn: stands before.")
-                self._references[speaker] = self._reference(item, "")
+                self._attach(speaker, item, "")
             elif found := SCENE_SPEAKER.match(item.strip()):
                 speaker = int(found[1])
                 if found[2].strip():
@@ -240,9 +245,12 @@ class _Reading:
                 described.append(item.strip())
         return "\n".join(described), "scene" if self._references else "turns"
 
-    def _reference(self, file_name: str, transcript: str) -> Reference:
+    def _attach(self, speaker: int, file_name: str, transcript: str) -> None:
+        if speaker in self._references:
+            raise BadConversation(f"There are two recordings of [SPEAKER{speaker}]. Keep the one it shall sound like.")
         known = self._find(file_name)
-        return Reference(file_name, transcript or (known.transcript if known else ""), known.audio if known else None)
+        words = transcript or (known.transcript if known else "")
+        self._references[speaker] = Reference(file_name, words, known.audio if known else None)
 
     def _read_turn(self, user: tuple[Any, list[str]], assistant: tuple[Any, list[str]], number: int) -> None:
         (user_role, words), (assistant_role, recordings) = user, assistant
@@ -251,7 +259,7 @@ class _Reading:
         if len(recordings) != 1 or not isinstance(recordings[0], _FileName):
             raise BadConversation(f"Message {number + 1} must hold one recording of the words before it.")
         speaker, transcript = _tag("\n".join(words))
-        self._references[speaker] = self._reference(recordings[0], transcript)
+        self._attach(speaker, recordings[0], transcript)
 
     def _read_lines(self, text: str, number: int) -> list[Line]:
         lines: list[Line] = []

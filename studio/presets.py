@@ -32,7 +32,7 @@ class Preset:
             data: Any = json.loads(path.read_text("utf-8"))
         except FileNotFoundError:
             raise BadSetting(f"There is no preset file {path}. There are: {', '.join(_names())}.") from None
-        except (OSError, ValueError) as problem:
+        except (OSError, ValueError, RecursionError) as problem:
             raise BadSetting(f"{path.name}: this is not JSON that can be read ({problem}).") from None
         keys = ("title", "about", "conversation", "sampling")
         if not isinstance(data, dict) or not isinstance(data.get("title"), str):

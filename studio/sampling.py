@@ -3,7 +3,6 @@
 The sliders, the engine, the command line, the API and the preset loader all read this file.
 """
 
-import math
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -38,8 +37,10 @@ class Setting:
             BadSetting: it is no number, or out of range.
         """
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or not self.low <= value <= self.high:
-            raise BadSetting(f"{self.label} ({self.name}) must be between {self.low:g} and {self.high:g}, not {value!r}.")
+        if not is_number or not self.low <= value <= self.high:  # NaN is between no two numbers
+            raise BadSetting(
+                f"{self.label} ({self.name}) must be between {self.low:g} and {self.high:g}, not {value!r}."
+            )
         if self.whole and value != int(value):
             raise BadSetting(f"{self.label} ({self.name}) must be a whole number, not {value!r}.")
         return int(value) if self.whole else float(value)
@@ -95,6 +96,8 @@ class Sampling:
         Raises:
             BadSetting: a name does not exist (the message lists those that do) or a value is out of range.
         """
+        if not isinstance(values, Mapping):
+            raise BadSetting(f"{source}: there must be an object, not {type(values).__name__}.")
         known = [dial.name for dial in cls.dials()]
         for name in values:
             if name not in known:

@@ -12,7 +12,8 @@ from studio.text import check_length, clean
 
 DIVIDER = re.compile(r"-{3,}|—{2,}|\*{3,}")
 TAG = re.compile(r"\[\s*speaker\s*(\d{1,4})\s*\]\s*(.*)", re.IGNORECASE)
-NAMED = re.compile(r"([^:：\n]{1,40})[:：](?:\s+(.*)|$)")
+NAME = r"[^:：\n]{1,40}"
+NAMED = re.compile(rf"({NAME})([:：]\s*)(.*)")
 LOOKS_LIKE_A_NAME = re.compile(r"[^\W\d_a-z][\w.'’-]*(?:\s+[\w.'’-]+){0,2}$")
 LONGEST_SCRIPT = 40_000  # characters, tags and names included
 
@@ -33,6 +34,8 @@ def parse_script(script: str, names: Sequence[str]) -> list[Part]:
         BadConversation: every line that cannot be understood, with its number and what to do.
     """
     check_length(script, "The script", LONGEST_SCRIPT)
+    if not names and script.strip():
+        raise BadConversation("There is nobody in the cast. Add a speaker first.")
     parts: list[Part] = []
     problems: list[str] = []
     for number, raw in enumerate(clean(script).split("\n"), 1):
@@ -74,28 +77,33 @@ def _tagged(text: str, number: int, names: Sequence[str]) -> Line | None:
     named = NAMED.match(text)
     if not named:
         return None
-    name = " ".join(named[1].split())
-    matches = [index for index, known in enumerate(names) if known.casefold() == name.casefold()]
+    name = _plain(named[1])
+    matches = [index for index, known in enumerate(names) if _plain(known).casefold() == name.casefold()]
     if len(matches) == 1:
-        return Line(matches[0], named[2] or "", number)
+        return Line(matches[0], named[3], number)
     if len(matches) > 1:
         raise BadConversation(f"Line {number}: several speakers are called “{name}”. Rename them, or write [SPEAKER0].")
-    if LOOKS_LIKE_A_NAME.match(name):
+    stands_apart = named[2] != ":" or not named[3]  # unlike the colon in 12:30 or http://
+    if stands_apart and LOOKS_LIKE_A_NAME.match(name):
         raise BadConversation(f"Line {number} is spoken by “{name}”, who is not in the cast. Add or rename a speaker.")
     return None
 
 
 def print_script(parts: Sequence[Part], names: Sequence[str]) -> str:
     """Write lines and dividers so that `parse_script` gives them back."""
-    folded = [name.casefold() for name in names]
+    folded = [_plain(name).casefold() for name in names]
     return "\n".join("---" if part is None else f"{_mark(part.speaker, names, folded)} {part.text}" for part in parts)
 
 
 def _mark(speaker: int, names: Sequence[str], folded: Sequence[str]) -> str:
     """The name where it is plain and belongs to one speaker only, else the tag."""
     if speaker < len(names):
-        name = names[speaker]
-        plain = NAMED.fullmatch(f"{name}:") and not TAG.match(name) and name == " ".join(name.split())
-        if plain and folded.count(name.casefold()) == 1:
+        name = _plain(names[speaker])
+        if re.fullmatch(NAME, name) and not TAG.match(name) and folded.count(name.casefold()) == 1:
             return f"{name}:"
     return f"[SPEAKER{speaker}]"
+
+
+def _plain(name: str) -> str:
+    """A name as it reads: what cannot be seen, and how it was typed, makes no other name of it."""
+    return " ".join(clean(name).split())

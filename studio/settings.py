@@ -4,24 +4,28 @@ import argparse
 import os
 
 
+def _setting(name: str, default: str) -> str:
+    return os.environ.get(name) or default  # an empty one counts as none
+
+
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """Add `--checkpoint`, `--tokenizer`, `--device` and `--dtype`; HIGGS_CHECKPOINT and so on give the defaults."""
     group = parser.add_argument_group("engine")
     group.add_argument(
         "--checkpoint",
-        default=os.environ.get("HIGGS_CHECKPOINT", "mini"),
+        default=_setting("HIGGS_CHECKPOINT", "mini"),
         help="mini (bundled), 3b, a directory, or OWNER/NAME@COMMIT (HIGGS_CHECKPOINT)",
     )
     group.add_argument(
         "--tokenizer",
-        default=os.environ.get("HIGGS_TOKENIZER", ""),
+        default=_setting("HIGGS_TOKENIZER", ""),
         help="another audio tokenizer than the checkpoint's own (HIGGS_TOKENIZER)",
     )
     group.add_argument(
-        "--device", default=os.environ.get("HIGGS_DEVICE", "auto"), help="auto, cpu, cuda, cuda:1 or mps (HIGGS_DEVICE)"
+        "--device", default=_setting("HIGGS_DEVICE", "auto"), help="auto, cpu, cuda, cuda:1 or mps (HIGGS_DEVICE)"
     )
     group.add_argument(
         "--dtype",
-        default=os.environ.get("HIGGS_DTYPE", "auto"),
+        default=_setting("HIGGS_DTYPE", "auto"),
         help="auto, float32 or bfloat16; auto is bfloat16 on a GPU (HIGGS_DTYPE)",
     )

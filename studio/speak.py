@@ -11,7 +11,7 @@ from pathlib import Path
 
 from studio.audio import write_wav
 from studio.checkpoints import find_checkpoint
-from studio.errors import StudioError
+from studio.errors import BadSetting, StudioError
 from studio.presets import Preset
 from studio.sampling import fresh_seed
 from studio.settings import add_engine_arguments
@@ -44,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _speak(chosen: argparse.Namespace) -> list[Reading]:
     from studio.engine.local import LocalEngine  # torch takes seconds to import; --help need not wait for it
 
+    if not chosen.output.parent.is_dir() or chosen.output.is_dir():
+        raise BadSetting(f"{chosen.output} is no file that can be written. Give a name in a folder that exists.")
     preset = Preset.read(chosen.preset)
     with tempfile.TemporaryDirectory() as folder:
         conversations = preset.draft.conversations(VoiceLibrary(VOICES, Workspace(Path(folder))))

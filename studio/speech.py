@@ -59,5 +59,5 @@ class SpeechEngine(Protocol):
         way: Way = "lines",
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Iterator[Progress | list[Reading]]:
-        """Yield progress after every frame, and last of all one reading a conversation."""
+        """Yield progress after every frame, and last of all one reading for each conversation that was heard."""
         ...

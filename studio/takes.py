@@ -20,7 +20,7 @@ class Stop(StrEnum):
     BUDGET = "frame budget"
     SILENCE = "silence"
     REPETITION = "repetition"
-    STOPPED = "stopped by you"
+    STOPPED = "stopped"
 
 
 @dataclass(frozen=True, eq=False)

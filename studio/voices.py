@@ -39,6 +39,9 @@ class Voice:
     description: str = ""  # for example "feminine" or "an old man, slow and warm"
     reference: Reference | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "description", " ".join(clean(self.description).split()))
+
     @property
     def kind(self) -> str:
         """`smart`, `described` or `reference`."""
@@ -107,7 +110,9 @@ class VoiceLibrary:
             raise BadConversation("A chosen voice is no longer here. Choose another, or add it again.")
         entry = json.loads((folder / "voice.json").read_text("utf-8"))
         reference = Reference(entry["file_name"], entry["transcript"], read_wav(folder / "reference.wav"))
-        return LibraryVoice(voice_id, entry["name"], reference, origin="recorded or uploaded by you", notes=tuple(entry["notes"]))
+        return LibraryVoice(
+            voice_id, entry["name"], reference, origin="recorded or uploaded by you", notes=tuple(entry["notes"])
+        )
 
     def find_by_file_name(self, file_name: str) -> LibraryVoice | None:
         """The bundled voice whose recording has this name, if there is one."""

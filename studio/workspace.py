@@ -18,13 +18,13 @@ class Workspace:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)  # others on this machine may not list it
 
     def make(self) -> tuple[str, Path]:
         """A new empty folder and its token (128 random bits)."""
         token = secrets.token_hex(16)
         folder = self.root / token
-        folder.mkdir()
+        folder.mkdir(parents=True)  # the root too, should somebody have tidied it away
         return token, folder
 
     def find(self, token: str) -> Path | None:

@@ -63,24 +63,25 @@ class OwnLengths:
         block, heads = cache.block, cache.key_heads
         self._key_heads = heads
         # Views for all layers at once: slicing a layer at a time would cost more than attending.
-        self._slots = [block[:, row, :, position].unbind() for row, position in enumerate(positions)]
-        self._keys = [block[:, row : row + 1, :heads, : end + 1].unbind() for row, end in enumerate(positions)]
-        self._values = [block[:, row : row + 1, heads:, : end + 1].unbind() for row, end in enumerate(positions)]
+        places = list(enumerate(positions))
+        self._slots = list(zip(*[block[:, row, :, place].unbind() for row, place in places], strict=True))
+        self._keys = list(zip(*[block[:, row, None, :heads, : place + 1].unbind() for row, place in places], strict=True))
+        self._values = list(zip(*[block[:, row, None, heads:, : place + 1].unbind() for row, place in places], strict=True))
 
     def attend(self, layer: int, heads: torch.Tensor) -> torch.Tensor:
         """See `Places.attend`."""
-        rows, head_dim = heads.shape[0], heads.shape[2]
-        query_heads = heads.shape[1] - 2 * self._key_heads
-        queries = heads[:, :query_heads].view(rows, self._key_heads, -1, head_dim)
-        attended = []
-        for row in range(rows):
-            self._slots[row][layer].copy_(heads[row, query_heads:])
-            attended.append(
-                functional.scaled_dot_product_attention(
-                    queries[row : row + 1], self._keys[row][layer], self._values[row][layer]
-                ).reshape(1, -1)
-            )
-        return attended[0] if rows == 1 else torch.cat(attended)
+        rows, count, head_dim = heads.shape
+        query_heads = count - 2 * self._key_heads
+        queries, fresh = heads.split((query_heads, 2 * self._key_heads), 1)
+        for slot, keys_values in zip(self._slots[layer], fresh.unbind(), strict=True):
+            slot.copy_(keys_values)
+        # The queries that share a key head stand as its query positions: no repeated keys.
+        grouped = queries.view(rows, self._key_heads, -1, head_dim).split(1)
+        attended = [
+            functional.scaled_dot_product_attention(query, keys, values)
+            for query, keys, values in zip(grouped, self._keys[layer], self._values[layer], strict=True)
+        ]
+        return (attended[0] if rows == 1 else torch.cat(attended)).reshape(rows, -1)
 
 
 class SharedSpan:

@@ -4,6 +4,7 @@ It knows nothing of the screen: conversations go in, progress comes out, and at 
 """
 
 import hashlib
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -124,8 +125,8 @@ class LocalEngine:
             cancelled: Asked every frame; true ends all takes with what they have.
 
         Yields:
-            Progress after every frame; last of all the list of readings, one a conversation. Closing the
-            iterator ends the work at once.
+            Progress after every frame; last of all the list of readings, one a conversation (none for those
+            that were stopped before they were heard). Closing the iterator ends the work at once.
 
         Raises:
             BadConversation: one cannot be spoken; nothing has been generated then.
@@ -140,18 +141,15 @@ class LocalEngine:
                 if wave and not (jobs[0].take and cancelled()):
                     yield from self._decode(wave, jobs, started, cancelled)
             compute_seconds = time.perf_counter() - started
-        yield [
-            self._reading(conversation, [job for job in jobs if job.conversation == index], sampling, compute_seconds)
-            for index, conversation in enumerate(conversations)
-        ]
-
-    def _reading(
-        self, conversation: Conversation, jobs: list[_Job], sampling: Sampling, compute_seconds: float
-    ) -> Reading:
-        spoken = [(job.lines, job.take) for job in jobs if job.take and job.take.codes.frames]
-        if not spoken:
+        readings = []
+        for index, conversation in enumerate(conversations):
+            spoken = [(job.lines, job.take) for job in jobs if job.conversation == index and job.take]
+            heard = [(lines, take) for lines, take in spoken if take.codes.frames]
+            if heard:
+                readings.append(Reading.one_after_another(conversation, heard, sampling, compute_seconds))
+        if not readings:
             raise GenerationFailed("It was stopped before there was anything to hear.")
-        return Reading.one_after_another(conversation, spoken, sampling, compute_seconds)
+        yield readings
 
     def _jobs(self, index: int, conversation: Conversation, sampling: Sampling, way: Way) -> Iterator[_Job]:
         """The generations a conversation takes.
@@ -192,7 +190,7 @@ class LocalEngine:
             for job, frames in zip(wave, step.frames, strict=True):
                 job.frames = frames
             for index, decoded in step.finished.items():
-                wave[index].take = self._take(decoded, requests[index])
+                wave[index].take = self._take(decoded, requests[index], wave[index])
                 wave[index].frames = decoded.values.shape[1]
             expected_frames = sum(
                 job.frames if job.take else max(job.frames, guess) for job, guess in zip(jobs, expected, strict=True)
@@ -214,11 +212,11 @@ class LocalEngine:
         budget = self.frame_budget(job.text, job.sampling)
         return Request(self._prompts.build(job.make(voice), self.codes_of, budget), job.sampling, budget)
 
-    def _take(self, decoded: Decoded, request: Request) -> Take:
+    def _take(self, decoded: Decoded, request: Request, job: _Job) -> Take:
         codes = Codes(decoded.values, self.codec.frame_rate, self.codec.codebook_size)
         stop = Stop.ENDED if decoded.ended else Stop(decoded.stopped_because or Stop.BUDGET)
         if codes.frames == 0 and stop != Stop.STOPPED:
-            raise GenerationFailed("The model ended before it said anything. Try another seed, or reword the line.")
+            raise GenerationFailed(f"The model ended before it said “{job.text[:40]}”. Try another seed, or reword it.")
         codes = self._guard.trimmed(codes, stop) if codes.frames else codes
         audio = self.codec.decode(codes)
         if not np.isfinite(audio.samples).all():
@@ -265,10 +263,14 @@ def choose_device(device: str, dtype: str) -> tuple[str, torch.dtype]:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     kind = device.split(":")[0]
-    if kind not in ("cpu", "cuda", "mps"):
-        raise BadSetting(f"There is no device “{device}”. Choose auto, cpu, cuda or mps.")
+    if not re.fullmatch(r"cpu|mps|cuda(:\d{1,3})?", device):
+        raise BadSetting(f"There is no device “{device}”. Choose auto, cpu, cuda, cuda:1 or mps.")
     if kind == "cuda" and not torch.cuda.is_available():
         raise BadSetting("This machine has no usable CUDA device. Start with --device cpu, or install a CUDA torch.")
+    if kind == "cuda" and int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
+        raise BadSetting(
+            f"This machine has no {device}: its CUDA devices are counted from 0 to {torch.cuda.device_count() - 1}."
+        )
     if kind == "mps" and not torch.backends.mps.is_available():
         raise BadSetting("This machine has no usable Metal device. Start with --device cpu.")
     chosen = ("bfloat16" if kind == "cuda" else "float32") if dtype == "auto" else dtype

@@ -80,7 +80,9 @@ def _scene(items: list[Item]) -> list[Piece]:
             line_break = "\n" if following is not None else ""
         else:
             pieces.append(item.strip())
-            line_break = "" if following is None else "\n\n" if index == 0 else "\n" if isinstance(following, str) else ""
+            line_break = (
+                "" if following is None else "\n\n" if index == 0 else "\n" if isinstance(following, str) else ""
+            )
         pieces.append(line_break)
     return pieces
 
@@ -102,7 +104,8 @@ class PromptBuilder:
         self._stream_begin = stream_begin
         self._stream_end = stream_end
         self._longest = longest
-        self._special_ids = set(tokenizer.all_special_ids)
+        added = tokenizer.added_tokens_decoder.items()
+        self._special_ids = {*tokenizer.all_special_ids, *(token_id for token_id, token in added if token.special)}
         self._control_ids = {
             token: self._control_id(token)
             for token in (
@@ -157,7 +160,10 @@ class PromptBuilder:
         return ids
 
     def delayed(self, codes: Codes) -> torch.Tensor:
-        """Codes between begin and end of stream, codebook k running k rows late. Shape: `[K, T]` to `[T + K + 1, K]`."""
+        """Codes between begin and end of stream, codebook k running k rows late.
+
+        Shape: `[K, T]` to `[T + K + 1, K]`.
+        """
         count, frames = codes.values.shape
         if count != self._codebooks:
             raise ValueError(f"a reference must have {self._codebooks} codebooks, not {count}")
@@ -175,6 +181,6 @@ class PromptBuilder:
     def _check_length(self, total: int, audio: int, room: int) -> None:
         if total + room > self._longest:
             raise BadConversation(
-                f"The prompt needs {total:,} tokens ({audio:,} of them reference audio) and {room:,} more for the speech; "
-                f"this model reads {self._longest:,}. Shorten the references or the text, or speak line by line."
+                f"The prompt needs {total:,} tokens ({audio:,} of them reference audio) and {room:,} more for the "
+                f"speech; this model reads {self._longest:,}. Shorten the references or the text, or speak line by line."
             )

@@ -202,7 +202,8 @@ def _array(archive: zipfile.ZipFile, name: str, types: tuple[str, ...], dimensio
         shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=10_000)
         if dtype.str not in types:
             raise _Unfit(f"has “{name}” of the wrong type ({dtype.str})")
-        if len(shape) != dimensions or min(shape, default=0) < 0 or (fortran_order and dimensions > 1):
+        counted = all(type(size) is int and size >= 0 for size in shape)  # True and -1 pass numpy's own check
+        if len(shape) != dimensions or not counted or (fortran_order and dimensions > 1):
             raise _Unfit(f"has “{name}” of the wrong shape")
         if name == "codes" and not (1 <= shape[0] <= MAX_CODEBOOKS and 1 <= shape[1] <= MAX_FRAMES):
             raise _Unfit(f"has codes of shape {shape[0]} × {shape[1]}; at most {MAX_CODEBOOKS} × {MAX_FRAMES} are read")

@@ -36,9 +36,9 @@ def low_pass_anchor(audio: Audio, cutoff_hz: float = ANCHOR_HZ) -> Audio:
     half = audio.sample_rate / 2
     if half <= cutoff_hz + 1000:
         return audio
-    taps = scipy.signal.firwin(
-        _odd(3.3 * audio.sample_rate / 700), cutoff_hz + 350, window="hamming", fs=audio.sample_rate
-    )
+    # A Hamming window's transition is 3.3 rates over taps wide: from the cut-off to 500 Hz above it.
+    count = _odd(3.3 * audio.sample_rate / 500)
+    taps = scipy.signal.firwin(count, cutoff_hz + 250, window="hamming", fs=audio.sample_rate)
     return Audio(scipy.signal.oaconvolve(audio.samples, taps[None], mode="same", axes=1), audio.sample_rate)
 
 

@@ -62,12 +62,7 @@ class Job:
         try:
             if self.stopping:
                 raise GenerationFailed("It was stopped while it waited.")
-            for step in self._context.run(speak, self.conversations, self.sampling, self.way, self._stop.is_set):
-                if isinstance(step, list):
-                    self.readings = step
-                else:
-                    self.progress = step
-                self._tell()
+            self._context.run(self._follow, speak)  # all of it: a generator's body runs where it is iterated
             self.state = "done"
         except StudioError as problem:
             self.problem, self.state = problem, "failed"
@@ -76,6 +71,14 @@ class Job:
             self.problem = GenerationFailed("Something went wrong in the engine; its log says what. Try again.")
             self.state = "failed"
         self._tell()
+
+    def _follow(self, speak: Speak) -> None:
+        for step in speak(self.conversations, self.sampling, self.way, self._stop.is_set):
+            if isinstance(step, list):
+                self.readings = step
+            else:
+                self.progress = step
+            self._tell()
 
     def _tell(self) -> None:
         with self._news:

@@ -39,12 +39,28 @@ class KnownVisitors:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
-        if self._hosts and urlsplit(f"//{host}").hostname not in self._hosts:
+        if self._hosts and _host_name(host) not in self._hosts:
             return PlainTextResponse("This host name is not served here; set HIGGS_ALLOWED_HOSTS.", 400)
         origin = headers.get("origin")
         asked = {host, headers.get("x-forwarded-host", host)}  # a proxy may rename the host
-        if scope["method"] not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc not in asked:
+        if scope["method"] not in ("GET", "HEAD") and origin is not None and _site(origin) not in asked:
             return PlainTextResponse("Requests from other sites are refused.", 403)
+        return None
+
+
+def _host_name(host: str) -> str | None:
+    """The name in a Host header, without port; None if it is malformed."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+
+
+def _site(origin: str) -> str | None:
+    """Name and port of an Origin header; None for `null` and what is malformed."""
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
         return None
 
 
@@ -56,7 +72,7 @@ def web_parts(files: Workspace, server_name: str, allowed_hosts: str = "") -> di
         server_name: The address listened on; on a loopback address only loopback names are answered.
         allowed_hosts: Further host names, separated by commas; needed names if the studio is not on loopback.
     """
-    named = tuple(filter(None, (name.strip() for name in allowed_hosts.split(","))))
+    named = tuple(filter(None, (name.strip().lower() for name in allowed_hosts.split(","))))
     hosts = (*LOOPBACK, *named) if server_name in LOOPBACK else named
 
     async def file(request: Request) -> Response:

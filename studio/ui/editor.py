@@ -10,36 +10,49 @@ from studio.draft import Draft
 from studio.errors import BadConversation, StudioError
 from studio.script import parse_script, print_script
 from studio.ui.studio import Studio, static
-from studio.ui.voice_panel import own_cards
+from studio.ui.voice_panel import own_cards, voice_cards
 
 
 def script_editor(studio: Studio, draft: Draft) -> gr.HTML:
     """The script editor; its value is `{draft, script, own}`, see editor.js."""
 
-    def parse(script: str, names: list[str]) -> dict[str, Any]:
+    def parse_rows(asked: Any) -> dict[str, Any]:
+        """Rows of a plain script, or what hinders reading it."""
+        script, names = _asked(asked, "script", str, ""), _asked(asked, "names", list, [])
         try:
-            parts = parse_script(str(script), [str(name) for name in names])
+            parts = parse_script(script, [str(name) for name in names])
         except StudioError as problem:
             return {"problem": str(problem)}
-        return {"lines": [{"divider": True} if part is None else {"speaker": part.speaker, "text": part.text} for part in parts]}
+        return {"lines": [_row(part) for part in parts]}
 
-    def print_rows(lines: list[dict[str, Any]], names: list[str]) -> str:
-        rows = Draft.read({"lines": lines}).rows
-        parts = [None if row is None else Line(*row) for row in rows]
-        return print_script(parts, [str(name) for name in names])
+    def print_rows(asked: Any) -> str:
+        """The plain script of rows."""
+        names = _asked(asked, "names", list, [])
+        rows = Draft.read({"lines": _asked(asked, "lines", list, [])}).rows
+        return print_script([None if row is None else Line(*row) for row in rows], [str(name) for name in names])
 
-    def own_voices(ids: list[str]) -> list[dict[str, Any]]:
-        return own_cards(studio, ids)
+    def own_voices(asked: Any) -> list[dict[str, Any]]:
+        """Cards of the visitor's voices that are still here."""
+        return own_cards(studio, _asked(asked, "ids", list, []))
 
-    parse.__name__, print_rows.__name__ = "parse_script", "print_script"
     return gr.HTML(
-        {"draft": draft.as_json(), "voices": [voice.card() for voice in studio.voices.bundled.values()]},
+        {"first": True, "draft": draft.as_json(), "voices": voice_cards(studio, [])},
         html_template=static("script.html"),
         js_on_load="HiggsStudio.Editor.mountScript(element, props, trigger, watch, server);",
-        server_functions=[parse, print_rows, own_voices],
+        server_functions=[parse_rows, print_rows, own_voices],
         apply_default_css=False,
         elem_id="hs-editor",
     )
+
+
+def _asked(asked: Any, key: str, kind: type, absent: Any) -> Any:
+    """One part of what the script in the browser asks for; what is not as it should be counts as absent."""
+    value = asked.get(key, absent) if isinstance(asked, dict) else absent
+    return value if isinstance(value, kind) else absent
+
+
+def _row(part: Line | None) -> dict[str, Any]:
+    return {"divider": True} if part is None else {"speaker": part.speaker, "text": part.text}
 
 
 def read_draft(value: Any) -> Draft:

@@ -4,7 +4,7 @@ import gradio as gr
 
 from studio.ui.codec_tab import codec_tab
 from studio.ui.conversation_tab import conversation_tab
-from studio.ui.studio import STATIC, Studio, static
+from studio.ui.studio import Studio, static
 
 SCRIPTS = ("core.js", "editor.js", "sound_view.js", "status.js")
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]  # nothing is fetched
@@ -33,7 +33,7 @@ def build_page(studio: Studio) -> gr.Blocks:
 
 
 def look() -> dict[str, object]:
-    """What `launch` needs for the page's look and behaviour: theme, style sheet and scripts from files."""
+    """What `launch` needs for the page's look and behaviour: theme, style sheet and scripts."""
     theme = gr.themes.Soft(
         primary_hue="indigo", neutral_hue="slate", font=FONTS, font_mono=["ui-monospace", "monospace"]
     ).set(  # labels as plain words; quiet text dark enough to be read (WCAG AA)
@@ -56,4 +56,6 @@ def look() -> dict[str, object]:
         button_primary_background_fill_hover_dark="*primary_500",
     )
     scripts = "\n".join(static(name) for name in SCRIPTS)
-    return {"theme": theme, "css_paths": [STATIC / "studio.css"], "head": f"<script>\n{scripts}\n</script>"}
+    # in the head, not as css_paths: Gradio rewrites those rule by rule and loses shorthands that hold a variable
+    head = f"<style>\n{static('studio.css')}\n</style>\n<script>\n{scripts}\n</script>"
+    return {"theme": theme, "head": head}

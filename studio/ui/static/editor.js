@@ -56,6 +56,10 @@ window.HiggsStudio.Editor = (() => {
   /* What the server sent: a draft (a preset, an import), voices, or both. */
   function receive(value) {
     if (!value) return;
+    if (value.first) { // what the page began with, sent once more: this browser may have remembered something newer
+      publish();
+      return;
+    }
     if (value.voices) voices = value.voices;
     if (value.draft) {
       progress = {};
@@ -192,7 +196,7 @@ window.HiggsStudio.Editor = (() => {
     render();
     publish();
     if (kept?.own?.length) {
-      const cards = await link.server.own_voices(kept.own);
+      const cards = await link.server.own_voices({ ids: kept.own });
       voices = [...voices.filter((voice) => !voice.id.startsWith("own:")), ...cards];
       renderCast();
       publish();
@@ -322,7 +326,7 @@ window.HiggsStudio.Editor = (() => {
   const names = () => draft.speakers.map((speaker, index) => speaker.name.trim() || `Speaker ${index + 1}`);
 
   async function showPlain() {
-    text = await link.server.print_script(plain().lines, names());
+    text = await link.server.print_rows({ lines: plain().lines, names: names() });
     script.area.value = text;
     switchView(true);
     publish();
@@ -349,7 +353,7 @@ window.HiggsStudio.Editor = (() => {
   async function parse() {
     clearTimeout(parsing);
     const asked = text;
-    const answer = await link.server.parse_script(asked, names());
+    const answer = await link.server.parse_rows({ script: asked, names: names() });
     if (text !== asked) return false;
     script.problem.textContent = answer.problem ?? "";
     script.problem.hidden = !answer.problem;

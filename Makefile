@@ -1,0 +1,27 @@
+# make run    serve the studio            make run ARGS="--checkpoint 3b"
+# make test   run every test              make test ARGS="tests/test_script.py -k divider"
+# make check  format, lint and types
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+run: .venv/ready
+	$(BIN)/python app.py $(ARGS)
+
+test: .venv/ready-to-test
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/ready-to-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+.venv/ready: requirements.txt scripts/setup.py
+	$(PYTHON) scripts/setup.py
+	touch $@
+
+.venv/ready-to-test: requirements.txt requirements-dev.txt scripts/setup.py
+	$(PYTHON) scripts/setup.py --test
+	touch .venv/ready $@
+
+.PHONY: run test check

@@ -1,0 +1,275 @@
+"""Speed of the codecs, as ratios taken in one process, so that a busy machine weighs on both sides alike.
+
+    python benchmarks/codecs.py                                   # the bundled checkpoints, on the CPU
+    python benchmarks/codecs.py --device cuda --full-size         # random weights of the published sizes
+    python benchmarks/codecs.py --full-size --tiny                # the same code at toy size, to know that it runs
+
+JSON on stdout. Every figure is a median; rounds of what is compared are interleaved.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import studio.codecs  # noqa: F401  it makes torchaudio importable, which transformers needs
+import torch
+from studio.audio import Audio, joined, read_wav
+from studio.codecs.classic import Opus
+from studio.codecs.higgs import HiggsCodec
+from studio.codecs.xcodec2 import XCodec2
+from studio.lab.compare import Setting, bandwidths, compare, same_bitrate
+from studio.lab.metrics import MEASURES, QUICK
+
+ASSETS = Path(__file__).parent.parent / "assets"
+WINDOW_FRAMES = 64
+
+
+def medians_ms(tasks: dict[str, Callable[[], Any]], rounds: int, device: str = "cpu") -> dict[str, float]:
+    """Median milliseconds of each task. Each runs once to warm up, then all take turns."""
+    times: dict[str, list[float]] = {name: [] for name in tasks}
+    for turn in range(rounds + 1):
+        for name, task in tasks.items():
+            _wait(device)
+            start = time.perf_counter()
+            task()
+            _wait(device)
+            if turn:
+                times[name].append(1000 * (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _wait(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def speech(seconds: float) -> Audio:
+    """The bundled voices one after another, repeated as needed."""
+    voices = joined([read_wav(path) for path in sorted((ASSETS / "voices").glob("*.flac"))])
+    return joined([voices] * int(np.ceil(seconds / voices.duration_seconds))).between(0, seconds)
+
+
+def ladder_ratio(higgs: HiggsCodec, rounds: int) -> dict[str, float]:
+    """30 s through all bandwidths, against one encode and one decode a bandwidth."""
+    clip = speech(30)
+    settings = bandwidths(higgs)
+    codes = higgs.encode(clip)
+    rungs = [codes.first_codebooks(setting.codebooks or 8) for setting in settings]
+
+    def parts() -> None:
+        higgs.encode(clip)
+        for rung in rungs:
+            higgs.decode(rung)
+
+    ms = medians_ms({"ladder": lambda: list(compare({"clip": clip}, settings, ())), "parts": parts}, rounds)
+    return {**ms, "bandwidths": len(settings), "ratio": ms["ladder"] / ms["parts"]}
+
+
+def batch_ratios(codec: HiggsCodec | XCodec2, seconds: float, rounds: int) -> dict[str, float]:
+    """8 equal clips one by one, against one batch."""
+    clips = [speech(30).between(start, start + seconds) for start in np.linspace(0, 30 - seconds, 8)]
+    codes = [codec.encode(clip) for clip in clips]
+    ms = medians_ms(
+        {
+            "encode one by one": lambda: [codec.encode(clip) for clip in clips],
+            "encode batch": lambda: codec.encode_batch(clips),
+            "decode one by one": lambda: [codec.decode(one) for one in codes],
+            "decode batch": lambda: codec.decode_batch(codes),
+        },
+        rounds,
+    )
+    return {
+        **ms,
+        "encode speed-up": ms["encode one by one"] / ms["encode batch"],
+        "decode speed-up": ms["decode one by one"] / ms["decode batch"],
+    }
+
+
+def compare_ratio(higgs: HiggsCodec, xcodec2: XCodec2, rounds: int) -> dict[str, float]:
+    """Three codecs on 10 s: the comparison without measures, with the quick ones and with all, against the codecs alone."""
+    clip = {"clip": speech(10)}
+    settings = same_bitrate(higgs, xcodec2, Opus())
+
+    def codecs_alone() -> None:
+        for setting in settings:
+            encoded = setting.codec.encode(clip["clip"])
+            setting.codec.decode(encoded if setting.codebooks is None else encoded.first_codebooks(setting.codebooks))
+
+    ms = medians_ms(
+        {
+            "codecs alone": codecs_alone,
+            "without measures": lambda: list(compare(clip, settings, ())),
+            "quick measures": lambda: list(compare(clip, settings, QUICK)),
+            "all measures": lambda: list(compare(clip, settings, tuple(MEASURES))),
+        },
+        rounds,
+    )
+    return {**ms, **{f"ratio {name}": ms[name] / ms["codecs alone"] for name in list(ms)[1:]}}
+
+
+def on_bundled_checkpoints(rounds: int) -> dict[str, Any]:
+    """The three ratios, with the bundled X-Codec2 or, where there is none, a random one of toy size."""
+    higgs = HiggsCodec.load(ASSETS / "mini" / "higgs-audio-v2-tokenizer-mini")
+    folder = ASSETS / "mini" / "xcodec2-mini"
+    xcodec2 = XCodec2.load(folder) if folder.is_dir() else _random_xcodec2(tiny=True, device="cpu")
+    return {
+        "x-codec2": "bundled" if folder.is_dir() else "random, toy size",
+        "all bandwidths of 30 s / (1 encode + 4 decodes)": ladder_ratio(higgs, rounds),
+        "batch of 8 / one by one": {
+            f"{codec.name}, {seconds:g} s": batch_ratios(codec, seconds, rounds)
+            for codec in (higgs, xcodec2)
+            for seconds in (0.5, 1.0, 3.0)
+        },
+        "compare 3 codecs on 10 s / the codecs alone": compare_ratio(higgs, xcodec2, rounds),
+    }
+
+
+def _random_higgs(tiny: bool, device: str) -> HiggsCodec:
+    """Random weights in the published shape: transformers' defaults but for the last stride (hop 960) and 2 kbit/s."""
+    from transformers import HiggsAudioV2TokenizerConfig, HiggsAudioV2TokenizerModel
+
+    ratios = [8, 5, 4, 2, 3]
+    acoustic = {"model_type": "dac", "downsampling_ratios": ratios, "upsampling_ratios": ratios}
+    widths = (
+        {"encoder_hidden_size": 4, "decoder_hidden_size": 64, "hidden_size": 32}
+        if tiny
+        else {"encoder_hidden_size": 64, "decoder_hidden_size": 1024, "hidden_size": 256}
+    )
+    semantic: dict[str, Any] = {"model_type": "hubert", "mask_time_prob": 0.0}
+    if tiny:
+        semantic |= {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+        semantic |= {"conv_dim": [16] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2}
+    config = HiggsAudioV2TokenizerConfig(
+        target_bandwidths=[0.5, 1, 1.5, 2], acoustic_model_config=acoustic | widths, semantic_model_config=semantic
+    )
+    return HiggsCodec(HiggsAudioV2TokenizerModel(config).to(device))
+
+
+def _random_xcodec2(tiny: bool, device: str) -> XCodec2:
+    """Random weights in the published shape: transformers' defaults."""
+    from transformers import Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
+
+    small: dict[str, Any] = {
+        "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "num_key_value_heads": 2, "head_dim": 32, "encoder_hidden_size": 4, "quantization_dim": 96,
+        "semantic_model_config": {
+            "model_type": "wav2vec2-bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "intermediate_size": 64,
+        },
+    }  # fmt: skip
+    config = Xcodec2Config(**(small if tiny else {}))
+    return XCodec2(Xcodec2Model(config).to(device), Xcodec2FeatureExtractor())
+
+
+def at_full_size(device: str, tiny: bool, rounds: int, seconds: float) -> dict[str, Any]:
+    """Round trips at batch 1 and 8, and the decode of a window of 64 frames: eager, compiled, as a CUDA graph."""
+    report: dict[str, Any] = {"clip seconds": seconds, "window frames": WINDOW_FRAMES}
+    for make in (_random_higgs, _random_xcodec2):
+        codec = make(tiny, device)
+        parameters = sum(weights.numel() for weights in codec.model.parameters())
+        figures: dict[str, Any] = {"parameters": parameters}
+        for batch in (1, 8):
+            figures[f"batch {batch}"] = _batch_rtf(codec, batch, seconds, rounds, device)
+            figures[f"decode window, batch {batch} (ms)"] = _window_ms(codec, batch, rounds, device)
+        if device.startswith("cuda"):
+            figures["peak memory (GiB)"] = torch.cuda.max_memory_allocated() / 2**30
+            torch.cuda.reset_peak_memory_stats()
+        report[codec.name] = figures
+        del codec
+    return report
+
+
+def _batch_rtf(codec: HiggsCodec | XCodec2, batch: int, seconds: float, rounds: int, device: str) -> dict[str, float]:
+    """Compute seconds over all the batch's audio seconds, from samples on the CPU and back."""
+    clips = [speech(seconds)] * batch
+    codes = codec.encode_batch(clips)
+    ms = medians_ms(
+        {"encode": lambda: codec.encode_batch(clips), "decode": lambda: codec.decode_batch(codes)}, rounds, device
+    )
+    return {f"{name} RTF": value / 1000 / (seconds * batch) for name, value in ms.items()}
+
+
+def _window_ms(codec: HiggsCodec | XCodec2, batch: int, rounds: int, device: str) -> dict[str, Any]:
+    """The model's own decode on codes that are on the device already."""
+    size, books = codec.codebook_size, codec.codebooks
+    values = torch.randint(size, (batch, books, WINDOW_FRAMES), device=device)
+    decode = codec.model.decode
+
+    def eager(codes: torch.Tensor) -> torch.Tensor:
+        return decode(codes).audio_values
+
+    tasks: dict[str, Callable[[], Any]] = {"eager": lambda: eager(values)}
+    gaps: dict[str, float] = {}
+    failed: dict[str, str] = {}
+    with torch.inference_mode():
+        expected = eager(values)
+        ways: dict[str, Callable[[], Callable[[], torch.Tensor]]] = {"torch.compile": lambda: _compiled(eager, values)}
+        if device.startswith("cuda"):
+            ways["CUDA graph"] = lambda: _graphed(eager, values)
+        for name, prepare in ways.items():
+            try:
+                task = prepare()
+                gaps[name] = float((task() - expected).abs().max() / expected.abs().max().clamp(min=1e-9))
+                tasks[name] = task
+            except Exception as problem:  # a benchmark reports what does not run, and goes on
+                failed[name] = f"{type(problem).__name__}: {problem}"[:300]
+        ms = medians_ms(tasks, 5 * rounds, device)
+    return {**ms, "largest relative gap to eager": gaps, **({"failed": failed} if failed else {})}
+
+
+def _compiled(eager: Callable[[torch.Tensor], torch.Tensor], values: torch.Tensor) -> Callable[[], torch.Tensor]:
+    compiled = torch.compile(eager)
+    compiled(values)
+    return lambda: compiled(values)
+
+
+def _graphed(eager: Callable[[torch.Tensor], torch.Tensor], values: torch.Tensor) -> Callable[[], torch.Tensor]:
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):  # libraries choose their kernels and workspaces before capture
+        for _ in range(3):
+            eager(values)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        output = eager(values)
+
+    def replay() -> torch.Tensor:
+        graph.replay()
+        return output
+
+    return replay
+
+
+def main() -> None:
+    """Run, and print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu", help="of the full-size mode")
+    parser.add_argument("--full-size", action="store_true", help="random weights of the published sizes")
+    parser.add_argument("--tiny", action="store_true", help="full-size mode at toy size")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of a clip in the full-size mode")
+    chosen = parser.parse_args()
+    torch.manual_seed(0)
+    machine = {
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if chosen.device.startswith("cuda") else "cpu",
+        "rounds": chosen.rounds,
+    }
+    if chosen.full_size:
+        report = at_full_size(chosen.device, chosen.tiny, chosen.rounds, chosen.seconds)
+    else:
+        report = on_bundled_checkpoints(chosen.rounds)
+    json.dump({"machine": machine, **report}, sys.stdout, indent=1)
+    print()
+
+
+if __name__ == "__main__":
+    main()

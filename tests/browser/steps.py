@@ -1,0 +1,59 @@
+"""What a person does and sees, in words of the page."""
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from playwright.sync_api import Locator, Page, expect
+
+RESULT, CODEC_RESULT = "#hs-result", "#hs-codec-result"
+
+
+def choose_preset(page: Page, title: str) -> None:
+    """Choose from the preset menu."""
+    page.get_by_label("Preset", exact=True).click()
+    page.get_by_role("option", name=title, exact=True).click()
+
+
+def status(page: Page) -> Locator:
+    """The line under *Generate*."""
+    return page.locator(".hs-status-words")
+
+
+def generate(page: Page) -> None:
+    """Press *Generate* and wait until it is done."""
+    page.get_by_role("button", name="Generate", exact=True).click()
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
+    expect(status(page)).to_have_text(re.compile("^Done: "), timeout=120_000)
+
+
+def fact(page: Page, name: str, result: str = RESULT) -> str:
+    """One of the facts under the pictures."""
+    return page.locator(f"{result} .hs-fact", has=page.get_by_text(name, exact=True)).locator("dd").inner_text()
+
+
+def wav(page: Page, result: str = RESULT) -> tuple[np.ndarray, int]:
+    """The WAV behind the download link, as samples `[N, C]` and sample rate."""
+    address = page.locator(f"{result} .hs-download").get_attribute("href")
+    answer = page.request.get(address)
+    assert answer.ok
+    return soundfile.read(io.BytesIO(answer.body()), dtype="float32", always_2d=True)
+
+
+def lines(page: Page) -> list[str]:
+    """The text of every row, in order."""
+    return page.locator(".hs-row textarea").evaluate_all("rows => rows.map(row => row.value)")
+
+
+def add_voice(page: Page, path: Path, name: str, transcript: str) -> None:
+    """Fill in the panel *Add a voice* and send it off."""
+    if not page.get_by_role("button", name="Add this voice").is_visible():
+        page.get_by_role("button", name="Add a voice").click()
+    page.locator("#hs-recording input[type=file]").set_input_files(path)
+    expect(page.locator("#hs-recording").get_by_label("Play", exact=True)).to_be_visible()
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_label("What is said in it").fill(transcript)
+    page.get_by_label("This is my voice").check()
+    page.get_by_role("button", name="Add this voice").click()

@@ -1,0 +1,213 @@
+"""The conversation tab as a person meets it: the real app, the real model, a real browser."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from playwright.sync_api import Page, expect
+
+from studio.presets import load_presets
+from tests.browser.steps import add_voice, choose_preset, fact, generate, lines, status, wav
+
+PRESETS = load_presets()
+VOICES = Path(__file__).parent.parent.parent / "assets" / "voices"
+LONG_LINE = "This is a very long line, and it goes on and on, so that there is time to stop it. " * 4
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    samples, rate = soundfile.read(VOICES / "hugo.flac")
+    path = tmp_path / "my voice.wav"
+    soundfile.write(path, samples, rate)
+    return path
+
+
+@pytest.mark.parametrize("key", PRESETS)
+def test_every_preset_speaks(studio: Page, key: str):
+    choose_preset(studio, PRESETS[key].title)
+    expect(studio.get_by_label("Text of line 1", exact=True)).to_have_value(PRESETS[key].draft.rows[0][1])
+    generate(studio)
+    samples, rate = wav(studio)
+    assert rate == 24_000
+    assert np.sqrt(np.mean(samples**2)) > 0.003, "silence"
+    assert fact(studio, "Checkpoint") == "higgs-audio-v2-mini"
+    groups = sum(row is None for row in PRESETS[key].draft.rows) + 1
+    expect(studio.locator("#hs-result .hs-switch button")).to_have_count(groups if groups > 1 else 1)
+
+
+def test_the_result_plays(studio: Page):
+    generate(studio)
+    studio.locator("#hs-result").get_by_role("button", name="Play").click()
+    expect(studio.locator("#hs-result").get_by_role("button", name="Pause")).to_be_visible()
+    expect(studio.locator("#hs-result .hs-time")).not_to_have_text(re.compile(r"^0:00\.0"))
+    studio.locator("#hs-result").get_by_role("button", name="Pause").click()
+
+
+def test_the_same_seed_gives_the_same_sound(studio: Page):
+    studio.get_by_role("button", name="Advanced").click()
+    studio.get_by_label("Seed", exact=True).fill("4711")
+    studio.get_by_label("Keep this seed").check()
+    generate(studio)
+    first, _ = wav(studio)
+    assert fact(studio, "Seed") == "4711"
+    studio.get_by_role("button", name="Generate", exact=True).click()
+    expect(status(studio)).to_have_text(re.compile("^(Speaking|Reading|Done)"))
+    expect(studio.get_by_role("button", name="Stop", exact=True)).to_be_hidden(timeout=60_000)
+    again, _ = wav(studio)
+    assert np.array_equal(first, again)
+
+
+def test_a_run_can_be_stopped_and_keeps_what_was_spoken(studio: Page):
+    studio.get_by_label("Text of line 1", exact=True).fill(LONG_LINE)
+    studio.get_by_role("button", name="Advanced").click()
+    studio.get_by_label("number input for Longest line (seconds)").fill("60")
+    studio.get_by_label("number input for Longest line (seconds)").press("Tab")
+    studio.get_by_role("button", name="Generate", exact=True).click()
+    expect(status(studio)).to_have_text(re.compile(r"^Speaking: \d\d+ frames"))
+    studio.get_by_role("button", name="Stop", exact=True).click()
+    expect(status(studio)).to_have_text(re.compile(r"^(Stopped|Done): "))
+    expect(studio.get_by_role("button", name="Generate", exact=True)).to_be_enabled()
+    samples, rate = wav(studio)
+    assert len(samples) > rate / 4
+
+
+def test_a_reference_is_uploaded_and_cloned(studio: Page, recording: Path):
+    add_voice(studio, recording, "Henry", "Turn left at the church and then go straight on.")
+    expect(studio.get_by_text("is now in the voice menus")).to_be_visible()
+    studio.get_by_label("Voice of speaker 1").select_option(label="Henry")
+    expect(studio.locator(".hs-card").first.get_by_text("Turn left at the church")).to_be_visible()
+    generate(studio)
+    assert len(wav(studio)[0]) > 24_000
+
+
+def test_a_text_file_named_wav_is_refused_in_words_and_nothing_typed_is_lost(studio: Page, tmp_path: Path):
+    fake = tmp_path / "notes.wav"
+    fake.write_text("this is no sound at all, only words " * 20)
+    studio.get_by_role("button", name="Add a voice").click()
+    studio.locator("#hs-recording input[type=file]").set_input_files(fake)
+    studio.get_by_label("Name", exact=True).fill("Nobody")
+    studio.get_by_label("What is said in it").fill("Words that must stay.")
+    studio.get_by_label("This is my voice").check()
+    studio.get_by_role("button", name="Add this voice").click()
+    expect(studio.get_by_text("“notes.wav” is not a sound file that can be read")).to_be_visible()
+    expect(studio.get_by_label("What is said in it")).to_have_value("Words that must stay.")
+
+
+def test_an_empty_script_says_what_to_do(studio: Page):
+    for _ in range(4):
+        studio.get_by_label("Text of line 1", exact=True).hover()
+        studio.get_by_label("Remove line 1", exact=True).click()
+    expect(studio.get_by_text("No lines yet")).to_be_visible()
+    studio.get_by_role("button", name="Generate", exact=True).click()
+    expect(status(studio)).to_have_text("There is nothing to speak yet. Type a line, or load a preset.")
+    studio.get_by_role("button", name="Undo", exact=True).click()
+    expect(studio.get_by_label("Text of line 1", exact=True)).to_be_visible()
+
+
+def test_a_line_without_words_is_named(studio: Page):
+    studio.get_by_label("Text of line 3", exact=True).fill("… !")
+    studio.get_by_role("button", name="Generate", exact=True).click()
+    expect(status(studio)).to_contain_text("Line 3 has nothing to speak")
+    expect(studio.get_by_label("Text of line 3", exact=True)).to_have_value("… !")
+
+
+def test_rows_are_added_moved_removed_and_had_back_by_keyboard(studio: Page):
+    before = lines(studio)
+    studio.get_by_label("Text of line 1", exact=True).press("Enter")
+    expect(studio.get_by_label("Text of line 2", exact=True)).to_be_focused()
+    studio.keyboard.type("A line between.")
+    assert lines(studio) == [before[0], "A line between.", *before[1:]]
+    studio.keyboard.press("Alt+ArrowDown")
+    expect(studio.get_by_label("Text of line 3", exact=True)).to_have_value("A line between.")
+    expect(studio.get_by_label("Text of line 3", exact=True)).to_be_focused()
+    studio.get_by_label("Remove line 3", exact=True).click()
+    assert lines(studio) == before
+    studio.get_by_role("button", name="Undo", exact=True).click()
+    assert "A line between." in lines(studio)
+
+
+def test_rows_and_plain_script_stay_in_step(studio: Page):
+    studio.get_by_label("Text of line 1", exact=True).fill("First, changed in its row.")
+    studio.get_by_role("button", name="Plain script").click()
+    script = studio.get_by_label("Plain script", exact=True)
+    expect(script).to_have_value(re.compile("^Alma: First, changed in its row\\.\nBruno: "))
+    script.fill("Alma: One.\n[SPEAKER1] Two.\nand its rest\n---\nBruno: Three.")
+    studio.get_by_role("button", name="Rows", exact=True).click()
+    expect(studio.get_by_label("Text of line 2", exact=True)).to_have_value("Two. and its rest")
+    assert lines(studio) == ["One.", "Two. and its rest", "Three."]
+    expect(studio.locator(".hs-divider")).to_have_count(1)
+
+
+def test_a_script_that_cannot_be_read_stays_and_says_which_line(studio: Page):
+    studio.get_by_role("button", name="Plain script").click()
+    script = studio.get_by_label("Plain script", exact=True)
+    script.fill("Alma: One.\n[SPEAKER9] Two.")
+    expect(studio.locator(".hs-problem")).to_contain_text("Line 2 names [SPEAKER9], but the cast ends at [SPEAKER1]")
+    studio.get_by_role("button", name="Generate", exact=True).click()
+    expect(status(studio)).to_contain_text("Line 2 names [SPEAKER9]")
+    studio.get_by_role("button", name="Rows", exact=True).click()
+    expect(script).to_have_value("Alma: One.\n[SPEAKER9] Two.")
+
+
+def test_a_reload_keeps_conversation_voice_and_result(studio: Page, recording: Path):
+    add_voice(studio, recording, "Henry", "Turn left at the church and then go straight on.")
+    expect(studio.get_by_text("is now in the voice menus")).to_be_visible()
+    studio.get_by_label("Voice of speaker 1").select_option(label="Henry")
+    studio.get_by_label("Text of line 1", exact=True).fill("This must stay.")
+    studio.get_by_label("Scene", exact=True).fill("A quiet harbour at dawn.")
+    generate(studio)
+    before, _ = wav(studio)
+    studio.reload()
+    expect(studio.get_by_label("Text of line 1", exact=True)).to_have_value("This must stay.")
+    expect(studio.get_by_label("Scene", exact=True)).to_have_value("A quiet harbour at dawn.")
+    expect(studio.get_by_label("Voice of speaker 1").locator("option:checked")).to_have_text("Henry")
+    expect(studio.locator("#hs-result .hs-download")).to_be_visible()
+    assert np.array_equal(before, wav(studio)[0])
+
+
+def test_messages_are_exported_and_imported(studio: Page, tmp_path: Path):
+    studio.get_by_role("button", name="Import and export").click()
+    studio.get_by_role("button", name="Export messages").click()
+    link = studio.locator("#hs-exported a[download], #hs-exported a").first
+    expect(link).to_be_visible()
+    messages = studio.request.get(link.get_attribute("href")).json()
+    assert [message["role"] for message in messages] == ["system", "scene", "user", "assistant", "user", "assistant", "user"]
+    messages[-1]["content"][0]["text"] = "[SPEAKER0] Came back.\n[SPEAKER1] Changed."
+    changed = tmp_path / "changed.json"
+    changed.write_text(json.dumps(messages))
+    studio.locator("input[type=file][accept='.json']").set_input_files(changed)
+    expect(studio.get_by_label("Text of line 1", exact=True)).to_have_value("Came back.")
+    assert lines(studio) == ["Came back.", "Changed."]
+    expect(studio.get_by_label("Voice of speaker 2").locator("option:checked")).to_contain_text("Bruno")
+
+
+def test_an_import_that_names_a_remote_file_is_refused(studio: Page, tmp_path: Path):
+    before = lines(studio)
+    remote = tmp_path / "remote.json"
+    audio = {"type": "audio", "audio_url": "https://example.org/voice.wav"}
+    remote.write_text(json.dumps([{"role": "system", "content": "Speak."}, {"role": "user", "content": "Hello."}, {"role": "assistant", "content": audio}, {"role": "user", "content": "Hi."}]))
+    studio.get_by_role("button", name="Import and export").click()
+    studio.locator("input[type=file][accept='.json']").set_input_files(remote)
+    expect(studio.get_by_text("Remote files are not fetched")).to_be_visible()
+    assert lines(studio) == before
+
+
+def test_nothing_is_wider_than_a_phone(studio: Page):
+    studio.set_viewport_size({"width": 390, "height": 844})
+    generate(studio)
+    widest = studio.evaluate("document.documentElement.scrollWidth")
+    assert widest <= 390
+    expect(studio.locator("#hs-result canvas")).to_be_visible()
+
+
+def test_every_control_has_a_name(studio: Page):
+    for fold in ("Add a voice", "Advanced", "Import and export"):
+        studio.get_by_role("button", name=fold).click()
+    nameless = studio.locator(".hs-cast, .hs-script, .hs-sound").locator("button, select, input, textarea").evaluate_all(
+        """controls => controls.filter(one => !(one.getAttribute("aria-label") || one.closest("label")?.innerText.trim()
+            || one.innerText?.trim())).map(one => one.outerHTML)"""
+    )
+    assert nameless == []
