@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import studio.codecs  # noqa: F401  it makes torchaudio importable, which transformers needs
 import torch
+
+import studio.codecs  # noqa: F401  it makes torchaudio importable, which transformers needs
 from studio.audio import Audio, joined, read_wav
 from studio.codecs.classic import Opus
 from studio.codecs.higgs import HiggsCodec
 from studio.codecs.xcodec2 import XCodec2
-from studio.lab.compare import Setting, bandwidths, compare, same_bitrate
+from studio.lab.compare import bandwidths, compare, same_bitrate
 from studio.lab.metrics import MEASURES, QUICK
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -92,7 +93,7 @@ def batch_ratios(codec: HiggsCodec | XCodec2, seconds: float, rounds: int) -> di
 
 
 def compare_ratio(higgs: HiggsCodec, xcodec2: XCodec2, rounds: int) -> dict[str, float]:
-    """Three codecs on 10 s: the comparison without measures, with the quick ones and with all, against the codecs alone."""
+    """Three codecs on 10 s: compared without measures, with the quick ones and with all, against the codecs alone."""
     clip = {"clip": speech(10)}
     settings = same_bitrate(higgs, xcodec2, Opus())
 

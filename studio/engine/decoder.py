@@ -1,9 +1,10 @@
 """Decoder: the frame loop. Prompts go in, codes come out, one frame of every row a step.
 
-Rows enter and leave at frame boundaries: a row is prefilled into a free slot, decoded beside the
+Rows enter and leave at frame boundaries: a prompt is prefilled into a free slot, decoded beside the
 others, and its slot goes to the next request that waits.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,15 +12,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from studio.engine.kv_cache import KvCache, OwnLengths
+from studio.engine.batch import Batch
+from studio.engine.kv_cache import SHORTEST
 from studio.engine.network import Network
+from studio.engine.prefix_cache import PrefixCache
 from studio.engine.prompt import Prompt
-from studio.engine.sampler import SamplerState, SpecialCodes, next_frame, plan_for
+from studio.engine.sampler import SpecialCodes
 from studio.errors import BadConversation
 from studio.sampling import Sampling
 
-STRETCH = 128  # positions prefilled at a time
-FRAMES_BETWEEN_LOOKS = 8  # how often `watch` sees a row
+FRAMES_BETWEEN_LOOKS = 8  # how often `watch` sees a row, and how far a GPU runs between two copies
+STRETCH_CPU, STRETCH_GPU = 64, 256  # positions prefilled together: a GPU must read all weights for each stretch
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,31 +45,43 @@ class Decoded:
 
 @dataclass(frozen=True, eq=False)
 class DecodeProgress:
-    """Where the requests stand after a frame."""
+    """Where the requests stand."""
 
-    frames: list[int]  # complete frames of each request so far
-    finished: dict[int, Decoded]  # requests that finished with this frame
+    frames: list[int]  # frames of each request so far, complete in all codebooks
+    finished: dict[int, Decoded]  # requests that finished since the last report
+    values: Callable[[int], np.ndarray]  # index of a request -> its codes so far, int64 [K, T]
 
 
 class Decoder:
     """Decodes on the weights of one model, for as long as it lives."""
 
-    def __init__(self, model: Any, *, slots: int = 8) -> None:
+    def __init__(
+        self, model: Any, *, slots: int = 8, prefix_bytes: int = 256 * 2**20, fixed_shapes: bool | None = None
+    ) -> None:
         """Take over a `HiggsAudioV2ForConditionalGeneration`, with its device and dtype.
 
         Args:
             model: its weights are merged and moved here; it cannot be used afterwards.
             slots: how many rows are decoded at once.
+            prefix_bytes: how much to keep of the keys and values of prompt beginnings; 0 keeps none.
+            fixed_shapes: see `Batch`; None is right for the device.
         """
         config = model.config
         self.num_codebooks: int = config.num_codebooks
-        self._slots = slots
+        self.slots = slots
         self._audio_tokens = (config.audio_token_id, config.audio_delay_token_id)
         self._opening_token = config.audio_bos_token_id
         self._longest = config.max_position_embeddings
         self._special = SpecialCodes(config.audio_stream_bos_id, config.audio_stream_eos_id, config.codebook_size)
         with torch.inference_mode():
             self._network = Network(model)
+        on_gpu = self._network.device.type == "cuda"
+        self._fixed_shapes = on_gpu if fixed_shapes is None else fixed_shapes
+        self._stretch = STRETCH_GPU if on_gpu else STRETCH_CPU
+        # A GPU is kept busy with the next frames while the last ones are copied and looked at.
+        self._frames_a_launch, self._launches_ahead = (FRAMES_BETWEEN_LOOKS, 1) if on_gpu else (1, 0)
+        self._prefixes = PrefixCache(prefix_bytes)
+        self._idle_batch: Batch | None = None
 
     def decode(
         self,
@@ -74,130 +89,151 @@ class Decoder:
         watch: Callable[[int, np.ndarray], str | None] | None = None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Iterator[DecodeProgress]:
-        """Decode `requests`, yielding after every frame step.
+        """Decode `requests`. Yields after every frame; on a GPU after every few.
 
         Args:
-            watch: is shown each row's index and codes so far, int64 [K, T], every few frames; the reason it
-                returns, if any, ends the row.
-            cancelled: is asked before every frame; once true, all rows end with what they have.
+            watch: is shown each request's index and codes so far, int64 [K, T], every few frames; the reason
+                it returns, if any, ends that row.
+            cancelled: is asked before every report; once true, all rows end with what they have.
+
+        Raises:
+            BadConversation: a prompt is longer than the model's positions.
         """
-        rows = [_Row(index, request, self._special, self.num_codebooks) for index, request in enumerate(requests)]
-        waiting, batch = rows[::-1], _Batch(self)
-        while waiting or batch.rows:
-            stop = cancelled()
-            while waiting and len(batch.rows) < self._slots and not stop:
-                batch.enter(waiting.pop())
-            if stop:
-                finished = {row.index: row.decoded("stopped") for row in [*batch.rows, *waiting]}
-                yield DecodeProgress([row.complete_frames for row in rows], finished)
+        rows = [self._row(index, request) for index, request in enumerate(requests)]
+        batch = self._take_batch()
+        try:
+            yield from self._loop(rows, batch, watch, cancelled)
+        finally:
+            self._give_back(batch)
+
+    def _loop(
+        self,
+        rows: list["_Row"],
+        batch: Batch,
+        watch: Callable[[int, np.ndarray], str | None] | None,
+        cancelled: Callable[[], bool],
+    ) -> Iterator[DecodeProgress]:
+        waiting, speaking = deque(rows), list[_Row]()
+        launches = deque[_Launch]()
+        while waiting or speaking:
+            if cancelled():
+                stopped = {row.index: row.decoded("stopped") for row in [*speaking, *waiting]}
+                yield _progress(rows, stopped)
                 return
-            batch.step()
+            while waiting and len(speaking) < batch.slots:
+                speaking.append(waiting.popleft())
+                request = speaking[-1].request
+                batch.enter(request.prompt, request.sampling, self._prefixes, self._stretch)
+            launches.append(_Launch(batch, list(speaking), self._frames_a_launch))
+            if len(launches) <= self._launches_ahead:
+                continue
             finished = {}
-            for slot in reversed(range(len(batch.rows))):
-                row = batch.rows[slot]
-                reason = None
-                if watch is not None and row.emitted % FRAMES_BETWEEN_LOOKS == 0:
-                    reason = watch(row.index, row.values())
-                if reason is not None or row.over:
+            for row, frames in launches.popleft().read():
+                reason = row.take_in(frames, watch) if row in speaking else None
+                if row in speaking and (row.over or reason is not None):
                     finished[row.index] = row.decoded(reason)
+            for slot in reversed(range(len(speaking))):
+                if speaking[slot].index in finished:
                     batch.leave(slot)
-            yield DecodeProgress([row.complete_frames for row in rows], finished)
+                    speaking[slot] = speaking[-1]
+                    speaking.pop()
+            yield _progress(rows, finished)
+
+    def _row(self, index: int, request: Request) -> "_Row":
+        tokens = request.prompt.token_ids
+        if len(tokens) == 0 or int(tokens[-1]) != self._opening_token:
+            raise ValueError("a prompt must end with the token that opens the audio")
+        steps = request.max_frames + self.num_codebooks - 1
+        room = self._longest - len(tokens)
+        if room < self.num_codebooks:
+            raise BadConversation(
+                f"This conversation takes {len(tokens)} of the model's {self._longest} positions and leaves no room to "
+                "speak. Use fewer or shorter reference recordings, or keep fewer earlier lines."
+            )
+        return _Row(index, request, min(steps, room), self._special, self.num_codebooks)
+
+    def _take_batch(self) -> Batch:
+        batch, self._idle_batch = self._idle_batch, None
+        return batch or Batch(
+            self._network, self._special, self._audio_tokens, self.slots, fixed_shapes=self._fixed_shapes
+        )
+
+    def _give_back(self, batch: Batch) -> None:
+        batch.clear()
+        # A cache that has grown is let go, except where recorded steps point into it.
+        if batch.capacity <= SHORTEST or self._network.device.type == "cuda":
+            self._idle_batch = batch
 
 
 class _Row:
-    """One request on its way: what has been drawn for it."""
+    """One request on its way: the frames drawn for it, in the delay pattern."""
 
-    def __init__(self, index: int, request: Request, special: SpecialCodes, num_codebooks: int) -> None:
+    def __init__(self, index: int, request: Request, steps: int, special: SpecialCodes, num_codebooks: int) -> None:
         self.index = index
         self.request = request
-        self.special = special
-        self.frames = np.empty((request.max_frames + num_codebooks - 1, num_codebooks), dtype=np.int64)
-        self.emitted = 0  # frames drawn, delay included
-        self.ended = False
-
-    @property
-    def complete_frames(self) -> int:
-        return max(0, self.emitted - self.ended - self.frames.shape[1] + 1)
+        self._special = special
+        self._frames = np.empty((steps, num_codebooks), dtype=np.int64)
+        self._drawn = 0
+        self._ended = False
 
     @property
     def over(self) -> bool:
-        return self.ended or self.emitted == len(self.frames)
+        """The model has ended the stream, or the frame budget is used up."""
+        return self._ended or self._drawn == len(self._frames)
 
-    def append(self, frame: np.ndarray) -> None:
-        self.frames[self.emitted] = frame
-        self.emitted += 1
-        self.ended = bool((frame == self.special.end).all())
+    @property
+    def complete_frames(self) -> int:
+        """How many frames all codebooks have said."""
+        return max(0, self._drawn - self._ended - self._frames.shape[1] + 1)
+
+    def take_in(self, frames: np.ndarray, watch: Callable[[int, np.ndarray], str | None] | None) -> str | None:
+        """Add frames, int64 [F, K], up to the row's end. Returns the reason to stop it, if `watch` gives one."""
+        for frame in frames:
+            if self.over:
+                return None
+            self._frames[self._drawn] = frame
+            self._drawn += 1
+            self._ended = bool((frame == self._special.end).all())
+            if watch is not None and self._drawn % FRAMES_BETWEEN_LOOKS == 0:
+                reason = watch(self.index, self.values())
+                if reason is not None:
+                    return reason
+        return None
 
     def values(self) -> np.ndarray:
-        """Codes so far, int64 [K, T]: frames complete in all codebooks, up to the end of the first codebook."""
+        """Codes so far, delay undone, up to the first codebook's end of stream. Shape: int64 [K, T]."""
         length = self.complete_frames
-        delayed = self.frames
-        values = np.stack([delayed[k : k + length, k] for k in range(delayed.shape[1])])
-        ends = np.flatnonzero(values[0] == self.special.end)
-        return values[:, : ends[0] if len(ends) else length].clip(0, self.special.begin - 1)
+        values = np.stack([self._frames[k : k + length, k] for k in range(self._frames.shape[1])])
+        ends = np.flatnonzero(values[0] == self._special.end)
+        return values[:, : ends[0] if len(ends) else length].clip(0, self._special.begin - 1)
 
-    def decoded(self, reason: str | None = None) -> Decoded:
-        return Decoded(self.values(), self.ended and reason is None, reason)
+    def decoded(self, reason: str | None) -> Decoded:
+        """The outcome."""
+        return Decoded(self.values(), ended=self._ended and reason is None, stopped_because=reason)
 
 
-class _Batch:
-    """The rows being decoded and their state on the device. Slots in use are the first ones."""
+class _Launch:
+    """Some frames of some rows, on their way from the device."""
 
-    def __init__(self, decoder: Decoder) -> None:
-        self.decoder = decoder
-        self.rows: list[_Row] = []
-        self.lengths: list[int] = []
-        network = decoder._network
-        with torch.inference_mode():
-            self.cache = KvCache(
-                len(network.layers), decoder._slots, network.key_heads, network.head_dim, network.dtype, network.device
-            )
-            self.sampler = SamplerState.empty(decoder._slots, network.num_codebooks, network.device)
+    def __init__(self, batch: Batch, rows: list[_Row], frames: int) -> None:
+        self._rows = rows
+        steps = [batch.step().clone() for _ in range(frames)]
+        self._codes = torch.stack(steps)
+        self._arrived: torch.cuda.Event | None = None
+        if self._codes.device.type == "cuda":
+            host = torch.empty(self._codes.shape, dtype=self._codes.dtype, pin_memory=True)
+            self._codes = host.copy_(self._codes, non_blocking=True)
+            self._arrived = torch.cuda.Event()
+            self._arrived.record()
 
-    @torch.inference_mode()
-    def enter(self, row: _Row) -> None:
-        decoder, network, slot = self.decoder, self.decoder._network, len(self.rows)
-        prompt, sampling = row.request.prompt, row.request.sampling
-        tokens = prompt.token_ids
-        is_audio = torch.isin(tokens, torch.tensor(decoder._audio_tokens))
-        self._reserve(len(tokens) + 1)
-        first = 0
-        for start in range(0, len(tokens), STRETCH):
-            stretch = slice(start, start + STRETCH)
-            count = int(is_audio[stretch].sum())
-            network.prefill(
-                tokens[stretch], prompt.audio_rows[first : first + count], is_audio[stretch], self.cache, slot, start
-            )
-            first += count
-        self.sampler.start(slot, sampling, prompt.audio_rows, decoder._special)
-        self.rows.append(row)
-        self.lengths.append(len(tokens))
+    def read(self) -> Iterator[tuple[_Row, np.ndarray]]:
+        """Each row with its frames, int64 [F, K]; waits for them."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        codes = self._codes.numpy()
+        for slot, row in enumerate(self._rows):
+            yield row, codes[:, slot]
 
-    @torch.inference_mode()
-    def leave(self, slot: int) -> None:
-        last = len(self.rows) - 1
-        if slot != last:
-            self.cache.copy_row(last, slot, self.lengths[last])
-            self.sampler.rows(slot, slot + 1).copy_(self.sampler.rows(last, last + 1))
-            self.rows[slot], self.lengths[slot] = self.rows[last], self.lengths[last]
-        self.rows.pop()
-        self.lengths.pop()
 
-    @torch.inference_mode()
-    def step(self) -> None:
-        network, count = self.decoder._network, len(self.rows)
-        self._reserve(max(self.lengths) + 1)
-        places = OwnLengths(self.cache, network.cos, network.sin, self.lengths)
-        state = self.sampler.first(count)
-        logits = network.step(state.codes, places)
-        plan = plan_for([row.request.sampling for row in self.rows], network.codebook_size)
-        codes = next_frame(logits, state, plan, self.decoder._special).cpu().numpy()
-        for slot, row in enumerate(self.rows):
-            row.append(codes[slot])
-            self.lengths[slot] += 1
-
-    def _reserve(self, length: int) -> None:
-        if length > self.decoder._longest:
-            raise BadConversation("too long")
-        self.cache.reserve(length)
-        self.decoder._network.cover(self.cache.capacity)
+def _progress(rows: list[_Row], finished: dict[int, Decoded]) -> DecodeProgress:
+    return DecodeProgress([row.complete_frames for row in rows], finished, lambda index: rows[index].values())

@@ -45,6 +45,14 @@ class KvCache:
         stored = self.block[layer, row : row + 1, :, :length]
         return stored[:, : self.key_heads], stored[:, self.key_heads :]
 
+    def read(self, row: int, start: int, stop: int) -> torch.Tensor:
+        """A copy of some positions of one row: [layers, 2 * key heads, stop - start, D]."""
+        return self.block[:, row, :, start:stop].clone()
+
+    def write(self, row: int, start: int, block: torch.Tensor) -> None:
+        """Put back what `read` gave."""
+        self.block[:, row, :, start : start + block.shape[2]] = block
+
     def copy_row(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` positions of one row over another."""
         self.block[:, target, :, :length] = self.block[:, source, :, :length]

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
-from torch.nn import functional
 
 from studio.sampling import Sampling
 
@@ -253,9 +252,3 @@ def _signed(word: int) -> int:
     word %= 2**64
     return word - 2**64 if word >= 2**63 else word
 
-
-def undelay(frames: torch.Tensor) -> torch.Tensor:
-    """Undo the delay pattern: frame t of codebook k stands in row t + k. int64 [R, K] -> [K, R - K + 1]."""
-    rows, num_codebooks = frames.shape
-    length = max(0, rows - num_codebooks + 1)
-    return torch.stack([functional.pad(frames[k : k + length, k], (0, 0)) for k in range(num_codebooks)])

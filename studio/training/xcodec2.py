@@ -50,7 +50,7 @@ class Recipe:
     peak_rate: float = 7e-4  # of learning
     last_rate: float = 2e-5
     warmup_steps: int = 150
-    free_share: float = 0.12  # of the time, until which more and more segments are quantised
+    free_share: float = 0.08  # of the time, until which more and more segments are quantised
     seed: int = 0
     save_minutes: float = 3.0
 

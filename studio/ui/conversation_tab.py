@@ -128,7 +128,7 @@ def _speaker(
     """The handler of *Generate*: queue a job, show how far it is, then what came of it."""
     status, generate, stop, sound, spoken = outputs
 
-    def speak(data: Data, request: gr.Request) -> Iterator[Data]:
+    def generate_readings(data: Data, request: gr.Request) -> Iterator[Data]:
         try:
             chosen = _sampling(data, dials, seed, keep_seed)
             draft = read_draft(data[editor])
@@ -157,7 +157,7 @@ def _speaker(
         finally:
             job.stop()  # the page was closed or reloaded: nobody waits for it any more
 
-    return speak
+    return generate_readings
 
 
 def _sampling(data: Data, dials: dict[str, gr.Slider], seed: gr.Number, keep_seed: gr.Checkbox) -> Sampling:

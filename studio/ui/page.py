@@ -2,6 +2,7 @@
 
 import gradio as gr
 
+from studio.ui.api import speak_endpoint
 from studio.ui.codec_tab import codec_tab
 from studio.ui.conversation_tab import conversation_tab
 from studio.ui.studio import Studio, static
@@ -9,10 +10,12 @@ from studio.ui.studio import Studio, static
 SCRIPTS = ("core.js", "editor.js", "sound_view.js", "status.js")
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]  # nothing is fetched
 
+CACHE_SECONDS = (600, 24 * 3600)  # uploads: looked through every ten minutes, kept for a day
+
 
 def build_page(studio: Studio) -> gr.Blocks:
     """The whole page, ready to be launched with `launch_options`."""
-    with gr.Blocks(title="Higgs Studio", analytics_enabled=False, fill_width=True) as page:
+    with gr.Blocks(title="Higgs Studio", analytics_enabled=False, fill_width=True, delete_cache=CACHE_SECONDS) as page:
         gr.HTML(
             {
                 "title": studio.checkpoint_title,
@@ -29,6 +32,7 @@ def build_page(studio: Studio) -> gr.Blocks:
                 spoken = conversation_tab(studio, page)
             with gr.Tab("Codec", id="codec"):
                 codec_tab(studio, spoken)
+        speak_endpoint(studio)
     return page
 
 

@@ -1,0 +1,82 @@
+"""Take the pictures of the documentation: `.venv/bin/python scripts/screenshots.py http://127.0.0.1:7860`.
+
+Drives a running studio through its states and writes `docs/images/*.png`.
+"""
+
+import sys
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+from setup import find_chromium
+
+FOLDER = Path(__file__).resolve().parent.parent / "docs" / "images"
+DESKTOP = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+DONE = ".hs-status[data-state=done]"
+
+
+def shoot(page: Page, name: str, *, whole: bool = False) -> None:
+    """Take one picture, with few enough colours to be small."""
+    path = FOLDER / f"{name}.png"
+    page.screenshot(path=path, full_page=whole)
+    Image.open(path).convert("RGB").quantize(200, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(path.name, path.stat().st_size // 1024, "kB")
+
+
+def open_studio(page: Page, address: str, theme: str) -> None:
+    """Open the page in a theme and wait until the script is there."""
+    page.goto(f"{address}?__theme={theme}")
+    page.wait_for_selector(".hs-row textarea")
+    page.wait_for_timeout(600)  # fonts and transitions; a picture needs no more certainty
+
+
+def desktop(page: Page, address: str) -> None:
+    """Empty, busy, done and failed at desktop width; done in dark too; then the codec tab."""
+    open_studio(page, address, "light")
+    shoot(page, "empty")
+    page.get_by_label("Preset", exact=True).click()
+    page.get_by_role("option", name="A short radio play").click()
+    page.click("#hs-generate")
+    page.wait_for_function("document.querySelector('.hs-status-words')?.textContent.startsWith('Speaking')")
+    page.wait_for_timeout(500)
+    shoot(page, "busy")
+    page.wait_for_selector(DONE)
+    page.wait_for_timeout(500)
+    shoot(page, "done")
+    open_studio(page, address, "dark")
+    page.wait_for_selector("#hs-result canvas", state="visible")
+    shoot(page, "done-dark")
+    page.fill(".hs-row textarea >> nth=1", "… !")
+    page.click("#hs-generate")
+    page.wait_for_selector(".hs-status[data-state=failed]")
+    page.wait_for_timeout(500)
+    shoot(page, "error-dark")
+    open_studio(page, address, "light")
+    page.get_by_role("tab", name="Codec").click()
+    page.click("#hs-codec-go")
+    page.wait_for_selector("#hs-codec-result canvas", state="visible")
+    page.wait_for_timeout(500)
+    shoot(page, "codec")
+
+
+def main() -> None:
+    """Take all pictures."""
+    address = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:7860"
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu"])
+        desktop(browser.new_page(viewport=DESKTOP), address)
+        phone = browser.new_page(viewport=PHONE, device_scale_factor=2, has_touch=True)
+        for theme in ("light", "dark"):
+            open_studio(phone, address, theme)
+            if theme == "light":
+                phone.click("#hs-generate")
+                phone.wait_for_selector(DONE)
+            phone.wait_for_selector("#hs-result canvas", state="visible")
+            shoot(phone, f"phone-{theme}", whole=True)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

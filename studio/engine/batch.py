@@ -1,0 +1,150 @@
+"""Batch: the rows being decoded together, and their state on the device."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from studio.engine.cuda_graph import StepGraphs
+from studio.engine.kv_cache import KvCache, OwnLengths, SharedSpan, bucket
+from studio.engine.network import Network
+from studio.engine.prefix_cache import PrefixCache, stretches
+from studio.engine.prompt import Prompt
+from studio.engine.sampler import SamplerState, SpecialCodes, next_frame, plan_for
+from studio.sampling import Sampling
+
+
+class Batch:
+    """Slots for rows. Those in use are the first ones; a row that leaves is replaced by the last."""
+
+    def __init__(
+        self, network: Network, special: SpecialCodes, audio_tokens: tuple[int, ...], slots: int, *, fixed_shapes: bool
+    ) -> None:
+        """Allocate the state of `slots` rows.
+
+        Args:
+            fixed_shapes: compute whole buckets of rows and positions under a mask, so that a step can be
+                recorded; else exactly the rows and positions there are.
+        """
+        self._network = network
+        self._special = special
+        self._audio_tokens = audio_tokens
+        self._fixed_shapes = fixed_shapes
+        self._graphs = StepGraphs() if network.device.type == "cuda" else None
+        self._samplings: list[Sampling] = []
+        self._lengths: list[int] = []  # positions filled, of each row in use
+        self.slots = slots
+        with torch.inference_mode():
+            self._cache = KvCache(
+                len(network.layers), slots, network.key_heads, network.head_dim, network.dtype, network.device
+            )
+            self._state = SamplerState.empty(slots, network.num_codebooks, network.device)
+            self._positions = torch.zeros(slots, dtype=torch.int64, device=network.device)
+            self._in_use = torch.zeros(slots, dtype=torch.int64, device=network.device)
+        network.cover(self._cache.capacity)
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    @property
+    def capacity(self) -> int:
+        """How many positions a row holds at present."""
+        return self._cache.capacity
+
+    @torch.inference_mode()
+    def enter(self, prompt: Prompt, sampling: Sampling, prefixes: PrefixCache, stretch_length: int) -> None:
+        """Prefill a prompt into the next free slot."""
+        slot, length = len(self), len(prompt.token_ids)
+        self._reserve(length + 1)
+        known = True
+        for stretch in stretches(prompt, self._audio_tokens, stretch_length):
+            block = prefixes.get(stretch.key) if known else None
+            known = block is not None
+            if block is not None:
+                self._cache.write(slot, stretch.start, block)
+                continue
+            self._network.prefill(
+                stretch.tokens, stretch.audio_rows, stretch.is_audio, self._cache, slot, stretch.start
+            )
+            if len(stretch.tokens) == stretch_length:
+                prefixes.put(stretch.key, self._cache.read(slot, stretch.start, stretch.stop))
+        self._state.start(slot, sampling, prompt.audio_rows, self._special)
+        self._positions[slot] = length
+        self._in_use[slot] = 1
+        self._samplings.append(sampling)
+        self._lengths.append(length)
+
+    @torch.inference_mode()
+    def leave(self, slot: int) -> None:
+        """Free a slot; the last row moves into it."""
+        last = len(self) - 1
+        _fill_gap(self._samplings, slot)
+        _fill_gap(self._lengths, slot)
+        if slot != last:
+            self._cache.copy_row(last, slot, self._lengths[slot])
+            self._state.rows(slot, slot + 1).copy_(self._state.rows(last, last + 1))
+            self._positions[slot] = self._positions[last]
+        self._positions[last] = 0
+        self._in_use[last] = 0
+
+    def clear(self) -> None:
+        """Free all slots."""
+        for slot in reversed(range(len(self))):
+            self.leave(slot)
+
+    @torch.inference_mode()
+    def step(self) -> torch.Tensor:
+        """Draw one frame for every row. Returns the codes, int64 [rows, K], in a buffer the next step overwrites."""
+        rows = len(self)
+        self._reserve(max(self._lengths) + 1)
+        plan = plan_for(self._samplings, self._network.codebook_size)
+        if self._fixed_shapes:
+            computed, span = _bucket_of_rows(rows, self.slots), bucket(max(self._lengths) + 1)
+
+            def step() -> None:
+                positions, state = self._positions[:computed], self._state.first(computed)
+                places = SharedSpan(self._cache, self._network.cos, self._network.sin, positions, span)
+                next_frame(self._network.step(state.codes, places), state, plan, self._special)
+                positions.add_(self._in_use[:computed])
+
+            if self._graphs is None:
+                step()
+            else:
+                self._graphs.run((computed, span, plan), step, self._noted)
+        else:
+            state = self._state.first(rows)
+            places = OwnLengths(self._cache, self._network.cos, self._network.sin, self._lengths)
+            next_frame(self._network.step(state.codes, places), state, plan, self._special)
+        self._lengths = [length + 1 for length in self._lengths]
+        return self._state.codes[:rows]
+
+    def _noted(self) -> Callable[[], None]:
+        """Note the state. Returns what brings it back; keys and values are simply written again."""
+        state, positions = self._state.clone(), self._positions.clone()
+
+        def back() -> None:
+            self._state.copy_(state)
+            self._positions.copy_(positions)
+
+        return back
+
+    def _reserve(self, length: int) -> None:
+        if self._cache.reserve(length):
+            self._network.cover(self._cache.capacity)
+            if self._graphs is not None:
+                self._graphs.forget()
+
+
+_Item = TypeVar("_Item")
+
+
+def _fill_gap(items: list[_Item], index: int) -> None:
+    """Drop item `index` and put the last one in its place."""
+    last = items.pop()
+    if index < len(items):
+        items[index] = last
+
+
+def _bucket_of_rows(rows: int, slots: int) -> int:
+    """1, 2, 4, 8 ... rows, but no more than there are slots."""
+    return min(slots, 1 << (rows - 1).bit_length())

@@ -1,0 +1,66 @@
+"""CUDA graphs: a whole frame step recorded once and replayed as one launch.
+
+A frame of the 3B model is near a thousand small kernels. Launching them one by one from Python
+takes an order of magnitude longer than the card needs to run them.
+"""
+
+import logging
+from collections.abc import Callable, Hashable
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+WARM_UP_RUNS = 2  # libraries choose kernels and allocate workspaces on first use, which capture forbids
+
+
+class StepGraphs:
+    """Recorded steps, one for each shape of step. All of them read and write the same buffers."""
+
+    def __init__(self) -> None:
+        self._graphs: dict[Hashable, torch.cuda.CUDAGraph] = {}
+        self._pool: tuple[int, int] | None = None
+        self._broken = False
+
+    def forget(self) -> None:
+        """Drop all recordings: the buffers they point to have moved."""
+        self._graphs.clear()
+        self._pool = None
+
+    def run(self, shape: Hashable, step: Callable[[], None], rewind: Callable[[], Callable[[], None]]) -> None:
+        """Run `step` once, from its recording if there can be one.
+
+        Args:
+            shape: everything the recording depends on besides the contents of the buffers.
+            rewind: notes the state and returns what brings it back: trial runs move it on.
+        """
+        if self._broken:
+            step()
+            return
+        if shape not in self._graphs:
+            back = rewind()
+            try:
+                self._graphs[shape] = self._record(step, back)
+            except RuntimeError as problem:
+                self._broken = True
+                logger.warning("No CUDA graph (%s): decoding kernel by kernel, several times slower.", problem)
+                back()
+                step()
+                return
+            back()
+        self._graphs[shape].replay()
+
+    def _record(self, step: Callable[[], None], back: Callable[[], None]) -> torch.cuda.CUDAGraph:
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UP_RUNS):
+                step()
+                back()  # else the trial runs would walk past the end of the cache
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        if self._pool is None:
+            self._pool = torch.cuda.graph_pool_handle()
+        with torch.cuda.graph(graph, pool=self._pool):
+            step()
+        return graph

@@ -1,0 +1,32 @@
+"""What many tests share: the bundled checkpoint, loaded once; the bundled voices; a workspace of one's own."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from studio.checkpoints import CHECKPOINTS
+from studio.engine.local import LocalEngine
+from studio.voices import VoiceLibrary
+from studio.workspace import Workspace
+
+ROOT = Path(__file__).parent.parent
+
+# The same examples on every machine, and no folder left behind.
+settings.register_profile("studio", deadline=None, derandomize=True, database=None)
+settings.load_profile("studio")
+
+
+@pytest.fixture(scope="session")
+def engine() -> LocalEngine:
+    return LocalEngine.load(CHECKPOINTS["mini"], device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def voices(tmp_path_factory: pytest.TempPathFactory) -> VoiceLibrary:
+    return VoiceLibrary(ROOT / "assets" / "voices", Workspace(tmp_path_factory.mktemp("own-voices")))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "workspace")
