@@ -6,7 +6,6 @@ The only file that sees both the models and the page. `demo` stands at module le
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -47,7 +46,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--data",
         type=Path,
-        default=os.environ.get("HIGGS_DATA", Path(tempfile.gettempdir()) / "higgs-studio"),
+        default=os.environ.get("HIGGS_DATA", Path.home() / ".cache" / "higgs-studio"),
         help="where visitors' voices and results are kept for a day (HIGGS_DATA)",
     )
     started_here = __name__ == "__main__"

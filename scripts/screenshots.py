@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 from setup import find_chromium
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "images"
-DESKTOP = {"width": 1440, "height": 900}
-PHONE = {"width": 390, "height": 844}
+DESKTOP = ViewportSize(width=1440, height=900)
+PHONE = ViewportSize(width=390, height=844)
 DONE = ".hs-status[data-state=done]"
 
 

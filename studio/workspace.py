@@ -11,6 +11,7 @@ from pathlib import Path
 
 TOKEN = re.compile(r"[0-9a-f]{32}")
 KEPT_SECONDS = 24 * 3600.0
+SWEEP_SECONDS = 600.0
 
 
 class Workspace:
@@ -44,6 +45,7 @@ class Workspace:
 
     def sweep(self, kept_seconds: float = KEPT_SECONDS) -> int:
         """Delete the folders nobody looked at for so long. Returns how many."""
+        self._swept = time.monotonic()
         oldest = time.time() - kept_seconds
         stale = [folder for folder in self.root.iterdir() if folder.is_dir() and folder.stat().st_mtime < oldest]
         for folder in stale:

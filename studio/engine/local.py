@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, HiggsAudioV2ForConditionalGeneration
+from transformers import AutoTokenizer, HiggsAudioV2ForConditionalGeneration, PreTrainedTokenizerBase
 
 from studio.checkpoints import Checkpoint, find_checkpoint, locate
 from studio.codecs.higgs import HiggsCodec
@@ -55,7 +55,7 @@ class LocalEngine:
     def __init__(
         self,
         model: HiggsAudioV2ForConditionalGeneration,
-        tokenizer: AutoTokenizer,
+        tokenizer: PreTrainedTokenizerBase,
         codec: HiggsCodec,
         checkpoint: Checkpoint,
     ) -> None:

@@ -8,7 +8,6 @@ import gradio as gr
 
 from studio.errors import StudioError
 
-
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 

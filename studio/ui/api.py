@@ -1,9 +1,9 @@
 """The page's public endpoint for programs: `/speak`. Everything else on the page is private to it.
 
-    from gradio_client import Client
-    client = Client("http://127.0.0.1:7860")
-    path, facts = client.predict({"speakers": [{"name": "Alma", "kind": "reference", "reference": "bundled:alma"}],
-                                  "lines": [{"speaker": 0, "text": "Good morning."}]}, 7, api_name="/speak")
+from gradio_client import Client
+client = Client("http://127.0.0.1:7860")
+path, facts = client.predict({"speakers": [{"name": "Alma", "kind": "reference", "reference": "bundled:alma"}],
+                              "lines": [{"speaker": 0, "text": "Good morning."}]}, 7, api_name="/speak")
 """
 
 import tempfile

@@ -12,7 +12,9 @@ from studio.ui.sound_view import keep_sound, kept_views, sound_view
 from studio.ui.studio import Studio
 
 SHORTEST_SECONDS = 0.05
-NOTHING_YET = "Choose a sound and press Encode and decode: original and round trip appear here, with the codes between them."
+NOTHING_YET = (
+    "Choose a sound and press Encode and decode: original and round trip appear here, with the codes between them."
+)
 UPLOADED, SPOKEN = "upload", "spoken"
 
 Data = dict[Any, Any]
@@ -30,7 +32,9 @@ def codec_tab(studio: Studio, spoken: gr.JSON) -> None:
                 f"**{studio.codec_title}** · {codec.sample_rate / 1000:g} kHz, {codec.frame_rate:g} frames/s, "
                 f"{codec.codebooks} codebooks of {codec.codebook_size} · licence: {studio.codec_licence}"
             )
-            source = gr.Dropdown(choices, value=next(iter(studio.voices.bundled)), label="Sound", elem_id="hs-codec-source")
+            source = gr.Dropdown(
+                choices, value=next(iter(studio.voices.bundled)), label="Sound", elem_id="hs-codec-source"
+            )
             recording = gr.Audio(
                 label="Recording",
                 sources=["upload", "microphone"],

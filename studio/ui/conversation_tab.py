@@ -8,6 +8,7 @@ import gradio as gr
 from studio.errors import StudioError
 from studio.sampling import HIGHEST_SEED, Sampling, fresh_seed
 from studio.serve.jobs import Job
+from studio.ui import status as says
 from studio.ui.editor import read_draft, script_editor
 from studio.ui.exchange import exchange_panel
 from studio.ui.sound_view import keep_reading, kept_views, sound_view
@@ -93,7 +94,9 @@ def _advanced(sampling: Sampling) -> tuple[dict[str, gr.Slider], gr.Number, gr.C
     """The dials of `Sampling`, each made from its own default and range, and the seed."""
     with gr.Accordion("Advanced", open=False):
         with gr.Row(equal_height=True):
-            seed = gr.Number(sampling.seed, label="Seed", precision=0, minimum=0, maximum=HIGHEST_SEED, elem_id="hs-seed")
+            seed = gr.Number(
+                sampling.seed, label="Seed", precision=0, minimum=0, maximum=HIGHEST_SEED, elem_id="hs-seed"
+            )
             keep_seed = gr.Checkbox(False, label="Keep this seed", info="The same seed gives the same speech.")
         dials = {
             dial.name: gr.Slider(
@@ -107,7 +110,7 @@ def _advanced(sampling: Sampling) -> tuple[dict[str, gr.Slider], gr.Number, gr.C
 
 def _connect_presets(studio: Studio, preset: gr.Dropdown, editor: gr.HTML, dials: dict[str, gr.Slider]) -> None:
     def load(key: str | None) -> list[Any]:
-        if key not in studio.presets:
+        if key is None or key not in studio.presets:
             return [gr.skip()] * (1 + len(dials))
         chosen = studio.presets[key]
         return [{"draft": chosen.draft.as_json()}, *(getattr(chosen.sampling, name) for name in dials)]
@@ -135,22 +138,29 @@ def _speaker(
             conversations = draft.conversations(studio.voices)
             job = studio.jobs.submit(request.session_hash or "", conversations, chosen, draft.way)
         except StudioError as problem:
-            yield {status: _failed(problem)}
+            yield {status: says.failed(problem)}
             return
         try:
-            yield {status: _waiting(studio, job), seed: chosen.seed, generate: gr.update(interactive=False), stop: gr.update(visible=True, interactive=True, value="Stop")}
+            yield {
+                status: says.waiting(studio, job),
+                seed: chosen.seed,
+                generate: gr.update(interactive=False),
+                stop: gr.update(visible=True, interactive=True, value="Stop"),
+            }
             while not job.finished:
                 job.wait(REFRESH_SECONDS)
-                yield {status: _running(job) if job.progress else _waiting(studio, job)}
+                yield {status: says.running(job) if job.progress else says.waiting(studio, job)}
             ready = {generate: gr.update(interactive=True), stop: gr.update(visible=False)}
             if job.problem:
-                yield ready | {status: _failed(job.problem, _lines(job))}
+                yield ready | {status: says.failed(job.problem, says.line_states(job))}
                 return
-            kept = [keep_reading(reading, _title(index, job), studio.readings) for index, reading in enumerate(job.readings)]
+            kept = [
+                keep_reading(reading, _title(index, job), studio.readings) for index, reading in enumerate(job.readings)
+            ]
             tokens = [token for token, _ in kept]
             remembered = [*tokens, *data[spoken]][:REMEMBERED]
             yield ready | {
-                status: _done(job, remembered),
+                status: says.done(job, remembered),
                 sound: {"mode": "choose", "items": [view for _, view in kept]},
                 spoken: remembered,
             }
@@ -175,54 +185,3 @@ def _remembered(studio: Studio, tokens: Any) -> list[Any]:
     if not kept:
         return [gr.skip(), []]
     return [{"mode": "choose", "items": [kept[0][1]], "empty": NOTHING_YET}, [token for token, _ in kept]]
-
-
-# ---- what the status line says ----
-
-
-def _waiting(studio: Studio, job: Job) -> Data:
-    ahead = studio.jobs.ahead(job)
-    if not ahead:
-        return {"state": "running", "text": "Reading the prompt …"}
-    others = "one other" if ahead == 1 else f"{ahead} others"
-    return {"state": "running", "text": f"Waiting for {others} to finish …"}
-
-
-def _running(job: Job) -> Data:
-    progress = job.progress
-    assert progress is not None
-    if job.stopping:
-        text = "Stopping …"
-    else:
-        left = progress.seconds_left
-        still = "" if left is None else f", about {max(1, round(left))} s left"
-        text = f"Speaking: {progress.frames} frames, {progress.audio_seconds:.1f} s of speech{still}"
-    share = min(1.0, progress.frames / max(1, progress.expected_frames))
-    return {"state": "running", "text": text, "share": share, "lines": _lines(job)}
-
-
-def _lines(job: Job) -> list[Data]:
-    """How far each row of the page is."""
-    if not job.progress:
-        return []
-    return [
-        {"row": job.conversations[part.conversation].lines[index].number, "state": part.state, "seconds": part.frames / job.progress.frame_rate}
-        for part in job.progress.lines
-        for index in part.lines
-    ]
-
-
-def _done(job: Job, remembered: list[str]) -> Data:
-    seconds = sum(reading.duration_seconds for reading in job.readings)
-    cut = sum(place.take.stop.value != "end of speech" for reading in job.readings for place in reading.placements)
-    text = f"Done: {seconds:.1f} s of speech in {job.readings[0].compute_seconds:.1f} s."
-    if job.stopping:
-        text = f"Stopped: {seconds:.1f} s of speech were kept."
-    elif cut:
-        text += f" {cut} {'line' if cut == 1 else 'lines'} did not end by {'itself' if cut == 1 else 'themselves'}; see below the pictures."
-    notes = sorted({note for conversation in job.conversations for note in conversation.check()})
-    return {"state": "done", "text": text, "lines": _lines(job), "notes": notes, "remember": remembered}
-
-
-def _failed(problem: StudioError, lines: list[Data] | None = None) -> Data:
-    return {"state": "failed", "text": str(problem), "lines": [line for line in lines or [] if line["state"] == "done"]}

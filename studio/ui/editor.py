@@ -1,4 +1,4 @@
-"""The script editor: rows or plain script, kept in step. Its script is `editor.js`; the cast beside it shares its state."""
+"""The script editor: rows or plain script, kept in step. Its script is `editor.js`, which the cast shares."""
 
 from dataclasses import replace
 from typing import Any

@@ -14,7 +14,7 @@ from studio.ui.answers import answering
 from studio.ui.editor import read_draft
 from studio.ui.studio import Studio
 from studio.ui.voice_panel import own_ids
-from studio.voices import LibraryVoice, Reference
+from studio.voices import LibraryVoice
 
 MAX_IMPORT_BYTES = 2**20
 
@@ -48,7 +48,9 @@ def exchange_panel(studio: Studio, editor: gr.HTML) -> None:
         conversations = read_draft(data[editor]).conversations(studio.voices)
         messages = [to_messages(conversation, data[form]) for conversation in conversations]
         path = Path(tempfile.mkdtemp()) / "messages.json"
-        path.write_text(json.dumps(messages if len(messages) > 1 else messages[0], indent=2, ensure_ascii=False), "utf-8")
+        path.write_text(
+            json.dumps(messages if len(messages) > 1 else messages[0], indent=2, ensure_ascii=False), "utf-8"
+        )
         return gr.update(value=str(path), visible=True)
 
     export.click(write, inputs={editor, form}, outputs=[exported], api_visibility="private")
@@ -62,7 +64,7 @@ def _import(studio: Studio, value: Any, file: str) -> Data:
     try:
         messages = json.loads(path.read_text("utf-8"))
     except (ValueError, RecursionError):
-        raise BadConversation("The file is not JSON that can be read. Export it again from where it comes from.") from None
+        raise BadConversation("The file is not JSON that can be read. Export it again where it comes from.") from None
     known = _voices_by_file_name(studio, value)
     conversation = from_messages(messages, lambda name: known[name].reference if name in known else None)
     ids = [

@@ -48,17 +48,28 @@ def keep_reading(reading: Reading, title: str, readings: Workspace) -> tuple[str
         ("Seed", str(facts["seed"])),
         ("Duration", f"{reading.duration_seconds:.2f} s"),
         ("Speed", f"RTF {reading.rtf:.2f}, {reading.compute_seconds:.1f} s of work"),
-        ("Codes", f"{first_codes.codebooks} × {first_codes.frame_rate:g} frames/s, {first_codes.bitrate_kbps:g} kbit/s"),
+        (
+            "Codes",
+            f"{first_codes.codebooks} × {first_codes.frame_rate:g} frames/s, {first_codes.bitrate_kbps:g} kbit/s",
+        ),
         ("Ended by", ", ".join(facts["stop"])),
     ]
     view = _view(title, audio, [(place.start_seconds, place.take.codes) for place in reading.placements], shown)
     view["lanes"] = _lanes(reading)
-    view["notes"] = [f"{_which(place.lines)}: {WHY_CUT[place.take.stop]}." for place in reading.placements if place.take.stop in WHY_CUT]
+    view["notes"] = [
+        f"{_which(place.lines)}: {WHY_CUT[place.take.stop]}."
+        for place in reading.placements
+        if place.take.stop in WHY_CUT
+    ]
     return _kept(view, audio, facts, readings)
 
 
 def keep_sound(
-    title: str, audio: Audio, codes: Sequence[tuple[float, Codes]], facts: Sequence[tuple[str, str]], readings: Workspace
+    title: str,
+    audio: Audio,
+    codes: Sequence[tuple[float, Codes]],
+    facts: Sequence[tuple[str, str]],
+    readings: Workspace,
 ) -> tuple[str, dict[str, Any]]:
     """Write a sound without lines, for instance one side of a round trip. Returns token and view."""
     view = _view(title, audio, codes, facts)

@@ -48,7 +48,9 @@ class VoicePanel:
                 self.recording: None,
                 self.name: "",
                 self.transcript: "",
-                self.note: gr.update(value=f"**{_plain(voice.name)}** is now in the voice menus of the cast.{notes}", visible=True),
+                self.note: gr.update(
+                    value=f"**{_plain(voice.name)}** is now in the voice menus of the cast.{notes}", visible=True
+                ),
             }
 
         self.add.click(

@@ -31,7 +31,12 @@ def browser_type_launch_args(browser_type_launch_args: dict) -> dict:
     """Drive the machine's own Chromium: Playwright's cannot be downloaded in closed networks."""
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
     found = found or (str(MAC_CHROME) if MAC_CHROME.exists() else None)
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--autoplay-policy=no-user-gesture-required"]
+    quiet = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--autoplay-policy=no-user-gesture-required",
+    ]
     return browser_type_launch_args | {"args": quiet} | ({"executable_path": found} if found else {})
 
 

@@ -14,7 +14,9 @@ def client(studio_url: str) -> Client:
 
 
 def say(client: Client, text: str, seed: int = 7, **changes):
-    return client.predict({"speakers": [ALMA], "lines": [{"speaker": 0, "text": text}]} | changes, seed, api_name="/speak")
+    return client.predict(
+        {"speakers": [ALMA], "lines": [{"speaker": 0, "text": text}]} | changes, seed, api_name="/speak"
+    )
 
 
 def test_a_conversation_goes_in_and_a_wav_comes_out(client: Client):

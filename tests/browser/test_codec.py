@@ -33,7 +33,9 @@ def test_a_bundled_voice_goes_round(codec: Page):
     assert len(decoded) == len(original)
     assert rate == 24_000
     assert not np.allclose(decoded, original, atol=1e-3)
-    envelopes = [np.abs(side[: len(side) // 480 * 480, 0]).reshape(-1, 480).mean(axis=1) for side in (original, decoded)]
+    envelopes = [
+        np.abs(side[: len(side) // 480 * 480, 0]).reshape(-1, 480).mean(axis=1) for side in (original, decoded)
+    ]
     assert np.corrcoef(*envelopes)[0, 1] > 0.8, "the round trip is not this sound"
 
 

@@ -174,7 +174,15 @@ def test_messages_are_exported_and_imported(studio: Page, tmp_path: Path):
     link = studio.locator("#hs-exported a[download], #hs-exported a").first
     expect(link).to_be_visible()
     messages = studio.request.get(link.get_attribute("href")).json()
-    assert [message["role"] for message in messages] == ["system", "scene", "user", "assistant", "user", "assistant", "user"]
+    assert [message["role"] for message in messages] == [
+        "system",
+        "scene",
+        "user",
+        "assistant",
+        "user",
+        "assistant",
+        "user",
+    ]
     messages[-1]["content"][0]["text"] = "[SPEAKER0] Came back.\n[SPEAKER1] Changed."
     changed = tmp_path / "changed.json"
     changed.write_text(json.dumps(messages))
@@ -188,7 +196,16 @@ def test_an_import_that_names_a_remote_file_is_refused(studio: Page, tmp_path: P
     before = lines(studio)
     remote = tmp_path / "remote.json"
     audio = {"type": "audio", "audio_url": "https://example.org/voice.wav"}
-    remote.write_text(json.dumps([{"role": "system", "content": "Speak."}, {"role": "user", "content": "Hello."}, {"role": "assistant", "content": audio}, {"role": "user", "content": "Hi."}]))
+    remote.write_text(
+        json.dumps(
+            [
+                {"role": "system", "content": "Speak."},
+                {"role": "user", "content": "Hello."},
+                {"role": "assistant", "content": audio},
+                {"role": "user", "content": "Hi."},
+            ]
+        )
+    )
     studio.get_by_role("button", name="Import and export").click()
     studio.locator("input[type=file][accept='.json']").set_input_files(remote)
     expect(studio.get_by_text("Remote files are not fetched")).to_be_visible()
@@ -206,8 +223,12 @@ def test_nothing_is_wider_than_a_phone(studio: Page):
 def test_every_control_has_a_name(studio: Page):
     for fold in ("Add a voice", "Advanced", "Import and export"):
         studio.get_by_role("button", name=fold).click()
-    nameless = studio.locator(".hs-cast, .hs-script, .hs-sound").locator("button, select, input, textarea").evaluate_all(
-        """controls => controls.filter(one => !(one.getAttribute("aria-label") || one.closest("label")?.innerText.trim()
-            || one.innerText?.trim())).map(one => one.outerHTML)"""
+    nameless = (
+        studio.locator(".hs-cast, .hs-script, .hs-sound")
+        .locator("button, select, input, textarea")
+        .evaluate_all(
+            """controls => controls.filter(one => !(one.getAttribute("aria-label")
+            || one.closest("label")?.innerText.trim() || one.innerText?.trim())).map(one => one.outerHTML)"""
+        )
     )
     assert nameless == []

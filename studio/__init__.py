@@ -1,0 +1,1 @@
+"""Higgs Studio: conversations spoken by Higgs Audio V2, and a lab for neural codecs."""
