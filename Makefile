@@ -4,6 +4,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# threads that spin while they wait starve everything else on a busy machine
+export OMP_WAIT_POLICY ?= PASSIVE
 
 run: .venv/ready
 	$(BIN)/python app.py $(ARGS)
@@ -16,11 +18,11 @@ check: .venv/ready-to-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-.venv/ready: requirements.txt scripts/setup.py
+.venv/ready: requirements.txt requirements-extra.txt scripts/setup.py
 	$(PYTHON) scripts/setup.py
 	touch $@
 
-.venv/ready-to-test: requirements.txt requirements-dev.txt scripts/setup.py
+.venv/ready-to-test: requirements.txt requirements-extra.txt requirements-dev.txt scripts/setup.py
 	$(PYTHON) scripts/setup.py --test
 	touch .venv/ready $@
 

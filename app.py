@@ -7,10 +7,12 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting threads that spin starve a busy machine
 
 try:
     import spaces  # on a ZeroGPU Space; must come before torch
@@ -19,7 +21,9 @@ except ImportError:
 
 import gradio as gr
 
-from studio.checkpoints import find_checkpoint
+from studio.checkpoints import CHECKPOINTS, Checkpoint, find_checkpoint, locate
+from studio.codecs.classic import Mp3, Opus, Pcm16
+from studio.codecs.xcodec2 import XCodec2
 from studio.conversation import Conversation
 from studio.engine.local import LocalEngine
 from studio.errors import StudioError
@@ -30,6 +34,7 @@ from studio.serve.web import web_parts
 from studio.settings import add_engine_arguments
 from studio.speech import Progress, Way
 from studio.takes import Reading
+from studio.ui.offers import CodecFamily, Offer
 from studio.ui.page import build_page, look
 from studio.ui.studio import Studio
 from studio.voices import VoiceLibrary
@@ -48,6 +53,12 @@ def _arguments() -> argparse.Namespace:
         type=Path,
         default=os.environ.get("HIGGS_DATA", Path.home() / ".cache" / "higgs-studio"),
         help="where visitors' voices and results are kept for a day (HIGGS_DATA)",
+    )
+    parser.add_argument(
+        "--xcodec2",
+        default=os.environ.get("HIGGS_XCODEC2", ""),
+        help="X-Codec2 for the codec lab: xcodec2-mini (bundled, if it is there), xcodec2, a directory, or "
+        "OWNER/NAME@COMMIT (HIGGS_XCODEC2)",
     )
     started_here = __name__ == "__main__"
     return parser.parse_args() if started_here else parser.parse_args([])
@@ -85,6 +96,60 @@ def _speaker() -> Callable[..., Iterator[Progress | list[Reading]]]:
     return speak_on_zero_gpu
 
 
+OPUS_KBPS, MP3_KBPS, PCM_RATES = (6, 12, 24), (16, 32, 64), (8_000, 16_000)
+
+
+def _codecs(settings: argparse.Namespace, tokenizer: Checkpoint) -> list[CodecFamily]:
+    """What the codec lab compares: the resident tokenizer, X-Codec2 if it is here, and codecs everybody knows."""
+    families = [_higgs_family(tokenizer)]
+    bundled = CHECKPOINTS["xcodec2-mini"]
+    if settings.xcodec2:
+        families.append(_xcodec2_family(find_checkpoint(settings.xcodec2, "xcodec2")))
+    elif bundled.folder and (bundled.folder / "model.safetensors").is_file():
+        families.append(_xcodec2_family(bundled))
+    return [*families, *_classic_families()]
+
+
+def _higgs_family(checkpoint: Checkpoint) -> CodecFamily:
+    codec = engine.codec
+    kbps = codec.frame_rate * (codec.codebook_size - 1).bit_length() / 1000
+    offers = (
+        Offer(f"higgs-{count}", f"{count} · {count * kbps:g} kbit/s", lambda: codec, count)
+        for count in range(1, codec.codebooks + 1)
+    )
+    about = f"{codec.sample_rate / 1000:g} kHz, by codebooks · {checkpoint.title} · licence: {checkpoint.licence}"
+    return CodecFamily("higgs", "Higgs Audio V2 tokenizer", about, tuple(offers), checkpoint.source, neural=True)
+
+
+def _xcodec2_family(checkpoint: Checkpoint) -> CodecFamily:
+    @cache
+    def load() -> XCodec2:
+        return XCodec2.load(locate(checkpoint, print), engine.device)
+
+    about = f"16 kHz, one codebook · {checkpoint.title} · licence: {checkpoint.licence}"
+    offer = Offer("xcodec2", "0.8 kbit/s", load)
+    return CodecFamily("xcodec2", "X-Codec2", about, (offer,), checkpoint.source, neural=True)
+
+
+def _classic_families() -> list[CodecFamily]:
+    """Codecs everybody knows, each bitrate one codec of its own."""
+
+    def offer(key: str, label: str, codec: Opus | Mp3 | Pcm16) -> Offer:
+        return Offer(key, label, lambda: codec)
+
+    opus = tuple(offer(f"opus-{kbps}", f"{kbps} kbit/s", Opus(kbps)) for kbps in OPUS_KBPS)
+    mp3 = tuple(offer(f"mp3-{kbps}", f"{kbps} kbit/s", Mp3(kbps)) for kbps in MP3_KBPS)
+    pcm = tuple(
+        offer(f"pcm-{rate // 1000}", f"{rate // 1000} kHz · {rate * 16 // 1000} kbit/s", Pcm16(rate))
+        for rate in PCM_RATES
+    )
+    return [
+        CodecFamily("opus", "Opus", "speech and music of the web, by libopus", opus),
+        CodecFamily("mp3", "MP3", "by LAME", mp3),
+        CodecFamily("pcm", "16-bit PCM", "uncompressed, limited to a sample rate", pcm),
+    ]
+
+
 def _studio(settings: argparse.Namespace) -> Studio:
     checkpoint = engine.checkpoint
     tokenizer = find_checkpoint(settings.tokenizer or checkpoint.tokenizer, "tokenizer")
@@ -103,6 +168,7 @@ def _studio(settings: argparse.Namespace) -> Studio:
         voices=VoiceLibrary(ROOT / "assets" / "voices", own_voices),
         presets=load_presets(),
         readings=readings,
+        codecs=_codecs(settings, tokenizer),
     )
 
 

@@ -149,7 +149,7 @@ def _random_higgs(tiny: bool, device: str) -> HiggsCodec:
     config = HiggsAudioV2TokenizerConfig(
         target_bandwidths=[0.5, 1, 1.5, 2], acoustic_model_config=acoustic | widths, semantic_model_config=semantic
     )
-    return HiggsCodec(HiggsAudioV2TokenizerModel(config).to(device))
+    return HiggsCodec(HiggsAudioV2TokenizerModel(config).to(torch.device(device)))  # type: ignore[arg-type]
 
 
 def _random_xcodec2(tiny: bool, device: str) -> XCodec2:
@@ -165,7 +165,7 @@ def _random_xcodec2(tiny: bool, device: str) -> XCodec2:
         },
     }  # fmt: skip
     config = Xcodec2Config(**(small if tiny else {}))
-    return XCodec2(Xcodec2Model(config).to(device), Xcodec2FeatureExtractor())
+    return XCodec2(Xcodec2Model(config).to(torch.device(device)), Xcodec2FeatureExtractor())  # type: ignore[arg-type]
 
 
 def at_full_size(device: str, tiny: bool, rounds: int, seconds: float) -> dict[str, Any]:
@@ -203,7 +203,8 @@ def _window_ms(codec: HiggsCodec | XCodec2, batch: int, rounds: int, device: str
     decode = codec.model.decode
 
     def eager(codes: torch.Tensor) -> torch.Tensor:
-        return decode(codes).audio_values
+        samples: torch.Tensor = decode(codes).audio_values
+        return samples
 
     tasks: dict[str, Callable[[], Any]] = {"eager": lambda: eager(values)}
     gaps: dict[str, float] = {}

@@ -39,6 +39,9 @@ def main() -> None:
     torch_lines = [line for line in pinned if line.startswith(("torch==", "torchaudio=="))]
     install([line for line in pinned if line not in torch_lines])
     install_torch(torch_lines)
+    for extra in requirements("requirements-extra.txt"):
+        if run(PYTHON, "-m", "pip", "install", "-q", extra, quiet=True).returncode:
+            print(f"Without {extra}: it could not be built here. The studio runs, and says n/a where it is missing.")
     if chosen.test:
         install(requirements("requirements-dev.txt"))
         system_package("chromium", find_chromium, "the browser tests drive it")

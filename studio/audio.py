@@ -26,6 +26,7 @@ LOUDEST = 64.0  # 36 dB over full scale: beyond it a float file holds something 
 FULL_BAND_RATE = 16_000  # Hz: below it, a note says that the highs are missing
 FORMATS = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "MP3", "MPEG"}
 BLOCK_FRAMES = 65_536
+UNKNOWN_FRAMES = 2**62  # libsndfile says as much or more of a header without a length
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +192,8 @@ def _check_header(file: soundfile.SoundFile, shown: str, longest_seconds: float)
         )
     if file.channels > MAX_CHANNELS:
         raise BadAudio(f"“{shown}” has {file.channels} channels; at most {MAX_CHANNELS} are read. Mix it down first.")
+    if file.frames > UNKNOWN_FRAMES:
+        raise BadAudio(f"“{shown}” does not say how long it is. Save it again from your editor, or convert it to WAV.")
     if file.frames > longest_seconds * file.samplerate:
         raise BadAudio(_too_long(shown, file.frames / file.samplerate, longest_seconds))
 

@@ -78,6 +78,14 @@ CHECKPOINTS = {
             about="Small, made for trying things out: 24 kHz, 25 frames/s, 8 codebooks of 1024.",
         ),
         Checkpoint(
+            "xcodec2-mini",
+            "xcodec2",
+            "X-Codec2 mini (bundled)",
+            "Apache-2.0",
+            folder=MINI / "xcodec2-mini",
+            about="Small, made for trying things out: 16 kHz, 50 frames/s, one codebook of 65,536.",
+        ),
+        Checkpoint(
             "3b",
             "generation",
             "Higgs Audio V2 3B",
@@ -126,8 +134,9 @@ def find_checkpoint(name: str, kind: Kind) -> Checkpoint:
         if checkpoint.kind != kind:
             raise CheckpointMissing(f"“{name}” is a {checkpoint.kind} checkpoint, not a {kind} one.")
         return checkpoint
-    if Path(name).expanduser().is_dir():
-        folder = Path(name).expanduser().resolve()
+    given = Path(os.path.expanduser(name))  # noqa: PTH111  Path's own fails for a user who does not exist
+    if name and given.is_dir():
+        folder = given.resolve()
         tokenizer = str(folder / "audio_tokenizer") if (folder / "audio_tokenizer").is_dir() else "tokenizer-mini"
         return Checkpoint(str(folder), kind, folder.name, "see its model card", folder=folder, tokenizer=tokenizer)
     repo_id, _, revision = name.partition("@")
@@ -184,7 +193,7 @@ def _in_cache(checkpoint: Checkpoint) -> Path | None:
 
 def _download(checkpoint: Checkpoint, say: Callable[[str], None]) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
     what = f"{checkpoint.title} ({checkpoint.repo_id}, {checkpoint.download_gb:g} GB)"
     if not _hub_reachable():
@@ -203,6 +212,11 @@ def _download(checkpoint: Checkpoint, say: Callable[[str], None]) -> Path:
         raise CheckpointMissing(
             f"{what}: the hub knows no such repository or you may not read it; "
             "accept its licence there and set HF_TOKEN."
+        ) from None
+    except RevisionNotFoundError:
+        raise CheckpointMissing(
+            f"{what}: the hub has no commit {checkpoint.revision[:12]} of it. "
+            "Look its commits up under “Files and versions”."
         ) from None
     except (HfHubHTTPError, OSError) as problem:
         raise CheckpointMissing(f"{what} could not be fetched ({type(problem).__name__}); try again later.") from None

@@ -31,7 +31,7 @@ class Speaker:
     """One of the cast."""
 
     name: str
-    voice: Voice = Voice()
+    voice: Voice = Voice()  # noqa: RUF009  a frozen value
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", " ".join(clean(self.name).split()))

@@ -6,7 +6,7 @@ The sliders, the engine, the command line, the API and the preset loader all rea
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from studio.errors import BadSetting
 
@@ -87,7 +87,7 @@ class Sampling:
     def dials(cls) -> Iterator[Setting]:
         """Every setting with its label, help, default and range, in the order of the page."""
         for item in fields(cls):
-            yield Setting(name=item.name, default=item.default, **item.metadata)
+            yield Setting(name=item.name, default=cast(float, item.default), **item.metadata)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str = "the settings") -> Self:

@@ -5,6 +5,7 @@ Prints the facts as JSON. The same engine, prompt and codec as the page's.
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -30,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="another seed than the preset's; -1 draws one")
     add_engine_arguments(parser)
     chosen = parser.parse_args(arguments)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: see app.py
     try:
         readings = _speak(chosen)
         paths = _write(readings, chosen.output)

@@ -1,14 +1,17 @@
 """What many tests share: the bundled checkpoint, loaded once; the bundled voices; a workspace of one's own."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from studio.checkpoints import CHECKPOINTS
-from studio.engine.local import LocalEngine
 from studio.voices import VoiceLibrary
 from studio.workspace import Workspace
+
+if TYPE_CHECKING:
+    from studio.engine.local import LocalEngine
 
 ROOT = Path(__file__).parent.parent
 
@@ -18,7 +21,9 @@ settings.load_profile("studio")
 
 
 @pytest.fixture(scope="session")
-def engine() -> LocalEngine:
+def engine() -> "LocalEngine":
+    from studio.engine.local import LocalEngine  # torch takes seconds to import; most tests need not wait for it
+
     return LocalEngine.load(CHECKPOINTS["mini"], device="cpu", dtype="float32")
 
 

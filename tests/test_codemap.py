@@ -150,7 +150,7 @@ def test_a_pickle_is_never_opened() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"\x00" * 100, b"RIFF" * 50])
 def test_other_files_are_refused_in_words(data: bytes) -> None:
-    with pytest.raises(StudioError, match="no .npz file of codes"):
+    with pytest.raises(StudioError, match=r"no \.npz file of codes"):
         unpacked(data)
 
 

@@ -135,6 +135,7 @@ def test_the_table_says_why_a_value_is_missing() -> None:
     results = list(compare({"nothing": silence(1, 24_000)}, [Setting(Pcm16(16_000))]))
     table = as_table(results)
     assert table["SI-SDR (dB)"].isna().all()
+    assert table["Predicted MOS"].dtype == float, "a column without values still sorts as numbers"
     assert "PESQ-WB n/a: the reference is silent" in table["notes"][0]
     assert {measure.column for measure in MEASURES.values()} < set(table.columns)
     [row] = csv.DictReader(io.StringIO(as_csv(results)))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from studio.audio import Audio
+from studio.training.bundled_voices import VOICES
 from studio.training.corpus import (
     HELD_OUT_VARIANTS,
     PADDING_SECONDS,
@@ -18,7 +19,6 @@ from studio.training.corpus import (
     plan,
     trimmed,
 )
-from studio.training.bundled_voices import VOICES
 from studio.training.sentences import sentence
 
 needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")

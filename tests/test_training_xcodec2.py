@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from studio.training.losses import ReconstructionLoss, log_mel_error, spectrum, waveform_error
-from studio.training.xcodec2 import (
+from studio.training.losses import intelligibility_error, log_mel_error, pitch_track, spectrum, waveform_error
+from studio.training.xcodec2 import Batch, Recipe, Training
+from studio.training.xcodec2_model import (
     HOP,
     SAMPLE_RATE,
-    Batch,
-    Recipe,
-    Training,
     Xcodec2FeatureExtractor,
     Xcodec2Model,
     decoded_latents,
@@ -67,7 +65,17 @@ def test_losses_are_nothing_for_the_same_sound_and_one_for_silence() -> None:
     spectra = spectrum(sound, 512), spectrum(10 * sound, 512)
     assert log_mel_error(spectra[0], spectra[0], 64, SAMPLE_RATE) == 0
     assert log_mel_error(*spectra, 64, SAMPLE_RATE) == pytest.approx(np.log(10), rel=0.05)
-    assert ReconstructionLoss(SAMPLE_RATE)(sound, sound)[0] < 0.05
+    assert intelligibility_error(sound, sound, SAMPLE_RATE) == pytest.approx(0, abs=1e-3)
+
+
+def test_the_pitch_track_finds_pitch_and_phase_of_a_buzz() -> None:
+    time = torch.arange(SAMPLE_RATE) / SAMPLE_RATE
+    buzz = sum(0.05 * torch.cos(2 * np.pi * 200 * k * time) for k in range(1, 8))
+    pitch, phase, voicing = pitch_track(buzz[None], HOP, SAMPLE_RATE)
+    assert pitch[0, 20] == 200
+    assert voicing[0, 20] > 0.95
+    middle = 2 * np.pi * 200 * 20.5 * HOP / SAMPLE_RATE
+    assert torch.cos(phase[0, 20] - middle) > 0.99
 
 
 def test_a_few_steps_lower_the_loss_and_the_saved_state_goes_on(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ class Clip(Protocol):
     """What is stacked: samples or codes with their length in seconds."""
 
     @property
-    def duration_seconds(self) -> float: ...
+    def duration_seconds(self) -> float:
+        """Length of the sound."""
 
 
 Item = TypeVar("Item", bound=Clip)

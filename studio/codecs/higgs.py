@@ -33,7 +33,7 @@ class HiggsCodec:
         model = HiggsAudioV2TokenizerModel.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
         )
-        return cls(model.to(device))
+        return cls(model.to(device))  # type: ignore[arg-type]  # a wrapper of transformers hides its signature
 
     def encode(self, audio: Audio) -> Codes:
         """Codes of a recording, all codebooks.
@@ -101,4 +101,5 @@ class HiggsCodec:
         if not kept:
             return torch.zeros(values.shape[0], 1, values.shape[-1] * self.hop)
         quantized = sum(self.model.quantizer.quantizers[index].decode(values[:, index]) for index in kept)
-        return self.model.acoustic_decoder(self.model.fc2(quantized.transpose(1, 2)).transpose(1, 2))
+        samples: torch.Tensor = self.model.acoustic_decoder(self.model.fc2(quantized.transpose(1, 2)).transpose(1, 2))
+        return samples

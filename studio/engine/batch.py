@@ -6,7 +6,7 @@ from typing import TypeVar
 import torch
 
 from studio.engine.cuda_graph import StepGraphs
-from studio.engine.kv_cache import KvCache, OwnLengths, SharedSpan, bucket
+from studio.engine.kv_cache import SHORTEST, KvCache, OwnLengths, SharedSpan, bucket
 from studio.engine.network import Network
 from studio.engine.prefix_cache import PrefixCache, stretches
 from studio.engine.prompt import Prompt
@@ -32,12 +32,12 @@ class Batch:
         self._fixed_shapes = fixed_shapes
         self._graphs = StepGraphs() if network.device.type == "cuda" else None
         self._samplings: list[Sampling] = []
+        self._plan = plan_for([], network.codebook_size)
         self._lengths: list[int] = []  # positions filled, of each row in use
         self.slots = slots
         with torch.inference_mode():
-            self._cache = KvCache(
-                len(network.layers), slots, network.key_heads, network.head_dim, network.dtype, network.device
-            )
+            shape = (len(network.layers), slots, 2 * network.key_heads, SHORTEST, network.head_dim)
+            self._cache = KvCache(shape, network.dtype, network.device)
             self._state = SamplerState.empty(slots, network.num_codebooks, network.device)
             self._positions = torch.zeros(slots, dtype=torch.int64, device=network.device)
             self._in_use = torch.zeros(slots, dtype=torch.int64, device=network.device)
@@ -63,15 +63,14 @@ class Batch:
             if block is not None:
                 self._cache.write(slot, stretch.start, block)
                 continue
-            self._network.prefill(
-                stretch.tokens, stretch.audio_rows, stretch.is_audio, self._cache, slot, stretch.start
-            )
+            self._network.prefill(stretch, self._cache, slot)
             if len(stretch.tokens) == stretch_length:
                 prefixes.put(stretch.key, self._cache.read(slot, stretch.start, stretch.stop))
         self._state.start(slot, sampling, prompt.audio_rows, self._special)
         self._positions[slot] = length
         self._in_use[slot] = 1
         self._samplings.append(sampling)
+        self._plan = plan_for(self._samplings, self._network.codebook_size)
         self._lengths.append(length)
 
     @torch.inference_mode()
@@ -79,6 +78,7 @@ class Batch:
         """Free a slot; the last row moves into it."""
         last = len(self) - 1
         _fill_gap(self._samplings, slot)
+        self._plan = plan_for(self._samplings, self._network.codebook_size)
         _fill_gap(self._lengths, slot)
         if slot != last:
             self._cache.copy_row(last, slot, self._lengths[slot])
@@ -97,7 +97,7 @@ class Batch:
         """Draw one frame for every row. Returns the codes, int64 [rows, K], in a buffer the next step overwrites."""
         rows = len(self)
         self._reserve(max(self._lengths) + 1)
-        plan = plan_for(self._samplings, self._network.codebook_size)
+        plan = self._plan
         if self._fixed_shapes:
             computed, span = _bucket_of_rows(rows, self.slots), bucket(max(self._lengths) + 1)
 

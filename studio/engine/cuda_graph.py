@@ -6,6 +6,7 @@ takes an order of magnitude longer than the card needs to run them.
 
 import logging
 from collections.abc import Callable, Hashable
+from typing import Any
 
 import torch
 
@@ -19,7 +20,7 @@ class StepGraphs:
 
     def __init__(self) -> None:
         self._graphs: dict[Hashable, torch.cuda.CUDAGraph] = {}
-        self._pool: tuple[int, int] | None = None
+        self._pool: Any = None
         self._broken = False
 
     def forget(self) -> None:

@@ -154,9 +154,9 @@ class Decoder:
 
     def _take_batch(self) -> Batch:
         batch, self._idle_batch = self._idle_batch, None
-        return batch or Batch(
-            self._network, self._special, self._audio_tokens, self.slots, fixed_shapes=self._fixed_shapes
-        )
+        if batch is None:
+            batch = Batch(self._network, self._special, self._audio_tokens, self.slots, fixed_shapes=self._fixed_shapes)
+        return batch
 
     def _give_back(self, batch: Batch) -> None:
         batch.clear()
@@ -189,11 +189,11 @@ class _Row:
     def take_in(self, frames: np.ndarray, watch: Callable[[int, np.ndarray], str | None] | None) -> str | None:
         """Add frames, int64 [F, K], up to the row's end. Returns the reason to stop it, if `watch` gives one."""
         for frame in frames:
-            if self.over:
-                return None
             self._frames[self._drawn] = frame
             self._drawn += 1
             self._ended = bool((frame == self._special.end).all())
+            if self.over:
+                return None
             if watch is not None and self._drawn % FRAMES_BETWEEN_LOOKS == 0:
                 reason = watch(self.index, self.values())
                 if reason is not None:

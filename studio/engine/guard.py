@@ -1,49 +1,48 @@
-"""Guard: ends a take that runs away, by looking at its codes.
+"""Guard: ends a take that runs away, by looking at its codes and listening to them.
 
 Higgs Audio V2 sometimes does not end its stream: it falls silent or circles until the budget is spent.
 """
 
 import numpy as np
 
-from studio.audio import Audio, silence
-from studio.codecs.higgs import HiggsCodec
-from studio.codes import Codes
+from studio.codes import Codec, Codes
 from studio.takes import Stop
 
 SILENCE_SECONDS = 2.0  # longer than any pause within a line
+DISTINCT_SHARE = 0.3  # of the first codebook's codes: speech hardly ever says one twice in two seconds
+SILENCE_DBFS = -38.0  # a codec's silence hums; speech that soft is no reason to end either, if its codes are many
+CONTEXT_SECONDS = 1.2  # what a decoder that looks around needs before the part that counts
 REPETITION_SECONDS = 1.2
-LONGEST_PERIOD = 3  # frames of the shortest loop looked for
+LONGEST_PERIOD = 3  # frames of the longest loop looked for
 COMPARED_CODEBOOKS = 4  # a loop shows in the coarse ones; the fine ones flicker
 KEPT_SILENCE_SECONDS = 0.2
-NEAR_SILENCE_DBFS = -75.0
 
 
 class Guard:
-    """Knows how silence looks in the codes of one codec."""
+    """Watches takes made of one codec's codes.
 
-    def __init__(self, frame_rate: float, silent_codes: set[int]) -> None:
-        self._silent = np.array(sorted(silent_codes), dtype=np.int64)
-        self._silence_frames = round(SILENCE_SECONDS * frame_rate)
-        self._repetition_frames = round(REPETITION_SECONDS * frame_rate)
-        self._kept_frames = round(KEPT_SILENCE_SECONDS * frame_rate)
+    Which codes mean silence depends on what was said before, so silence is heard, not looked up. Only a
+    stretch with few distinct codes is listened to: decoding costs.
+    """
 
-    @classmethod
-    def for_codec(cls, codec: HiggsCodec) -> "Guard":
-        """Learn silence from the codec: the first codebook's codes of digital silence and of faint noise."""
-        quiet = silence(1.0, codec.sample_rate)
-        noise = np.random.default_rng(0).standard_normal(quiet.samples.shape) * 10 ** (NEAR_SILENCE_DBFS / 20)
-        heard = [codec.encode(audio).values[0] for audio in (quiet, Audio(noise, codec.sample_rate))]
-        return cls(codec.frame_rate, set(np.concatenate(heard).tolist()))
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self._silence_frames = round(SILENCE_SECONDS * codec.frame_rate)
+        self._context_frames = round(CONTEXT_SECONDS * codec.frame_rate)
+        self._repetition_frames = round(REPETITION_SECONDS * codec.frame_rate)
+        self._kept_frames = round(KEPT_SILENCE_SECONDS * codec.frame_rate)
 
     def watch(self, values: np.ndarray) -> Stop | None:
         """The reason to end a take with these codes `[K, T]` now, if there is one."""
-        if self._trailing_silence(values) >= self._silence_frames:
-            return Stop.SILENCE
         for period in range(1, LONGEST_PERIOD + 1):
             tail = values[:COMPARED_CODEBOOKS, -(self._repetition_frames + period) :]
             if tail.shape[1] == self._repetition_frames + period and (tail[:, period:] == tail[:, :-period]).all():
                 return Stop.REPETITION
-        return None
+        end = values[0, -self._silence_frames :]
+        if len(end) < self._silence_frames or len(np.unique(end)) > DISTINCT_SHARE * len(end):
+            return None
+        heard = values[:, -(self._silence_frames + self._context_frames) :]
+        return Stop.SILENCE if self._trailing_silence(heard) >= self._silence_frames else None
 
     def trimmed(self, codes: Codes, stop: Stop) -> Codes:
         """The take without the part it was ended for, and a little quiet kept."""
@@ -56,6 +55,8 @@ class Guard:
         return codes.between(0, max(1, codes.frames - max(0, spare)))
 
     def _trailing_silence(self, values: np.ndarray) -> int:
-        """How many frames at the end are silent."""
-        loud = np.flatnonzero(~np.isin(values[0], self._silent))
+        """How many frames at the end of codes `[K, T]` are silent when decoded."""
+        sound = self._codec.decode(Codes(values, self._codec.frame_rate, self._codec.codebook_size)).samples[0]
+        power = np.square(sound, dtype=np.float64).reshape(values.shape[1], -1).mean(axis=1)
+        loud = np.flatnonzero(power > 10 ** (SILENCE_DBFS / 10))
         return values.shape[1] - (int(loud[-1]) + 1 if loud.size else 0)

@@ -1,5 +1,7 @@
 """KV cache: the keys and values of every row, in one preallocated block that grows by doubling."""
 
+import math
+import mmap
 from collections.abc import Sequence
 
 import torch
@@ -16,10 +18,14 @@ def bucket(length: int) -> int:
 class KvCache:
     """Keys and values. `block`: [layers, rows, 2 * key heads, capacity, D], keys before values."""
 
-    def __init__(self, layers: int, rows: int, key_heads: int, head_dim: int, dtype: torch.dtype, device: torch.device) -> None:
-        self.key_heads = key_heads
-        # Zeros, since what a mask hides is still multiplied, and 0 * NaN is NaN.
-        self.block = torch.zeros(layers, rows, 2 * key_heads, SHORTEST, head_dim, dtype=dtype, device=device)
+    def __init__(self, shape: tuple[int, int, int, int, int], dtype: torch.dtype, device: torch.device) -> None:
+        """Allocate.
+
+        Args:
+            shape: of the block; more capacity is made as it is needed.
+        """
+        self.key_heads = shape[2] // 2
+        self.block = _blank(shape, dtype, device)
 
     @property
     def capacity(self) -> int:
@@ -31,7 +37,7 @@ class KvCache:
         if length <= self.capacity:
             return False
         layers, rows, heads, capacity, head_dim = self.block.shape
-        larger = self.block.new_zeros(layers, rows, heads, bucket(length), head_dim)
+        larger = _blank((layers, rows, heads, bucket(length), head_dim), self.block.dtype, self.block.device)
         larger[:, :, :, :capacity] = self.block
         self.block = larger
         return True
@@ -58,6 +64,17 @@ class KvCache:
         self.block[:, target, :, :length] = self.block[:, source, :, :length]
 
 
+def _blank(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Zeros, since what a mask hides is still multiplied, and 0 * NaN is NaN.
+
+    On the CPU they come from the system by the page, so memory that is never written is never taken.
+    """
+    if device.type == "cpu":
+        size = math.prod(shape) * dtype.itemsize
+        return torch.frombuffer(mmap.mmap(-1, size), dtype=dtype).view(shape)
+    return torch.zeros(shape, dtype=dtype, device=device)
+
+
 class OwnLengths:
     """Places for a step on the CPU: each row attends over exactly its own positions.
 
@@ -71,10 +88,10 @@ class OwnLengths:
         block, heads = cache.block, cache.key_heads
         self._key_heads = heads
         # Views for all layers at once: slicing a layer at a time would cost more than attending.
-        places = list(enumerate(positions))
-        self._slots = list(zip(*[block[:, row, :, place].unbind() for row, place in places], strict=True))
-        self._keys = list(zip(*[block[:, row, None, :heads, : place + 1].unbind() for row, place in places], strict=True))
-        self._values = list(zip(*[block[:, row, None, heads:, : place + 1].unbind() for row, place in places], strict=True))
+        rows = [block[:, row, None] for row in range(len(positions))]  # [layers, 1, 2 * key heads, capacity, D]
+        self._slots = _by_layer([row[:, 0, :, at] for row, at in zip(rows, positions, strict=True)])
+        self._keys = _by_layer([row[:, :, :heads, : at + 1] for row, at in zip(rows, positions, strict=True)])
+        self._values = _by_layer([row[:, :, heads:, : at + 1] for row, at in zip(rows, positions, strict=True)])
 
     def attend(self, layer: int, heads: torch.Tensor) -> torch.Tensor:
         """See `Places.attend`."""
@@ -92,10 +109,17 @@ class OwnLengths:
         return (attended[0] if rows == 1 else torch.cat(attended)).reshape(rows, -1)
 
 
+def _by_layer(views: Sequence[torch.Tensor]) -> list[tuple[torch.Tensor, ...]]:
+    """One [layers, ...] view a row -> for each layer, one view a row."""
+    return list(zip(*[view.unbind() for view in views], strict=True))
+
+
 class SharedSpan:
     """Places for a step whose shape does not change: all rows attend over one span, under a mask."""
 
-    def __init__(self, cache: KvCache, cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor, span: int) -> None:
+    def __init__(
+        self, cache: KvCache, cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor, span: int
+    ) -> None:
         self.cos, self.sin = cos[positions], sin[positions]
         self._block = cache.block
         self._key_heads = cache.key_heads

@@ -27,11 +27,11 @@ class Linear:
         self._product = _product(weight)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """x [M, in] -> [M, out]."""
+        """The product. Shapes: [M, in] -> [M, out]."""
         return self._product(x)
 
     def added_to(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """residual [M, out] + the product."""
+        """The product added to `residual`, [M, out]."""
         if self._weight is not None:
             return torch.addmm(residual, x, self._weight.t())
         return self._product(x).add_(residual)
@@ -67,7 +67,7 @@ def _float16_weights(weight: torch.Tensor) -> Product | None:
 
 
 def _onednn(weight: torch.Tensor) -> Product | None:
-    """oneDNN's own layout, for float32 and bfloat16."""
+    """The layout of oneDNN, for float32 and bfloat16."""
     known = weight.dtype in (torch.float32, torch.bfloat16) and torch.backends.mkldnn.is_available()
     if not known or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return None

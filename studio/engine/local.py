@@ -72,7 +72,7 @@ class LocalEngine:
             longest=min(config.max_position_embeddings, LONGEST_PROMPT),
         )
         self._decoder = Decoder(model)
-        self._guard = Guard.for_codec(codec)
+        self._guard = Guard(codec)
         self._lock = threading.Lock()
         self._reference_codes: OrderedDict[str, Codes] = OrderedDict()
 
@@ -107,7 +107,7 @@ class LocalEngine:
         )
         codec = HiggsCodec.load(codec_folder, device)
         text_tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        return cls(model.to(device).eval(), text_tokenizer, codec, checkpoint)
+        return cls(model.to(device).eval(), text_tokenizer, codec, checkpoint)  # type: ignore[arg-type]
 
     def speak(
         self,

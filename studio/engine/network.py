@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from studio.engine.kv_cache import KvCache
 from studio.engine.linear import Linear
+from studio.engine.prefix_cache import Stretch
 
 
 class Places(Protocol):
@@ -69,6 +70,7 @@ class Network:
         self.key_heads: int = config.num_key_value_heads
         self.head_dim: int = core.layers[0].self_attn.head_dim
         self.hidden_size: int = config.hidden_size
+        self.intermediate_size: int = config.intermediate_size
         self.eps: float = config.rms_norm_eps
         self.text_embeddings = _taken(core.embed_tokens)
         self.audio_embeddings = _taken(core.embed_audio_tokens.embed_audio_tokens)
@@ -104,24 +106,21 @@ class Network:
             hidden = self._mlp(layer.audio_mlp, hidden)
         return self.head(self._normed(hidden, self.norm)).view(-1, self.num_codebooks, self.codebook_size)
 
-    def prefill(self, tokens: torch.Tensor, audio_rows: torch.Tensor, is_audio: torch.Tensor, cache: KvCache, row: int, start: int) -> None:
+    def prefill(self, stretch: Stretch, cache: KvCache, row: int) -> None:
         """Fill the cache of `row` with the keys and values of a stretch of its prompt.
 
         The positions are put in order once, text first and then audio, and stay so through all
         layers: each kind is then one block, and only the mask needs to know the true order.
 
         Args:
-            tokens: int64 [P], the stretch, on the host.
-            audio_rows: int64 [R, K], the stretch's audio rows, on the host.
-            is_audio: bool [P] with R true, on the host.
-            start: position of the first token; everything before it is in the cache already.
+            stretch: its tokens and rows are on the host; what stands before it is in the cache already.
         """
-        texts = int((~is_audio).sum())
-        order = torch.cat(((~is_audio).nonzero().squeeze(1), is_audio.nonzero().squeeze(1)))
-        hidden = self._embedded(tokens[order[:texts]], audio_rows)
-        positions = (order + start).to(self.device)
+        texts = int((~stretch.is_audio).sum())
+        order = stretch.is_audio.to(torch.int8).argsort(stable=True)
+        hidden = self._embedded(stretch.tokens[order[:texts]], stretch.audio_rows)
+        positions = (order + stretch.start).to(self.device)
         cos, sin = self.cos[positions], self.sin[positions]
-        length = start + len(tokens)
+        length = stretch.stop
         mask = torch.arange(length, device=self.device) <= positions.unsqueeze(1)  # [P, length]
 
         last = len(self.layers) - 1

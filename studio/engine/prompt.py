@@ -182,5 +182,6 @@ class PromptBuilder:
         if total + room > self._longest:
             raise BadConversation(
                 f"The prompt needs {total:,} tokens ({audio:,} of them reference audio) and {room:,} more for the "
-                f"speech; this model reads {self._longest:,}. Shorten the references or the text, or speak line by line."
+                f"speech; this model reads {self._longest:,}. "
+                "Shorten the references or the text, or speak line by line."
             )

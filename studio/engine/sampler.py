@@ -124,7 +124,9 @@ class SamplerState:
         if len(tail):
             recent[-1 - len(tail) : -1] = tail.masked_fill(tail >= special.begin, -1)
         self.recent[row] = recent
-        self.counted[row] = (torch.arange(LONGEST_WINDOW) >= LONGEST_WINDOW - sampling.ras_window).unsqueeze(1).to(device)
+        self.counted[row] = (
+            (torch.arange(LONGEST_WINDOW) >= LONGEST_WINDOW - sampling.ras_window).unsqueeze(1).to(device)
+        )
         self.repeats[row] = sampling.ras_max_repeats
         self.streams[row] = _streams(sampling.seed, self.codes.shape[1]).to(device)
         self.temperature[row] = sampling.temperature or 1.0
@@ -166,8 +168,11 @@ def next_frame(logits: torch.Tensor, state: SamplerState, plan: Plan, special: S
 
     if plan.ras:
         seen = (state.recent == drawn.unsqueeze(1)).logical_and_(state.counted).sum(1)
-        # The second draw is from the raw distribution: no temperature, no top-k, no top-p.
-        drawn = torch.where(seen >= state.repeats, _draw_raw(logits, chances[:, 1]), drawn)
+        again = seen >= state.repeats
+        # Looking whether there is any costs nothing on a CPU; a GPU would have to stop for it.
+        if logits.device.type != "cpu" or bool(again.any()):
+            # The second draw is from the raw distribution: no temperature, no top-k, no top-p.
+            drawn = torch.where(again, _draw_raw(logits, chances[:, 1]), drawn)
 
     state.codes.copy_(drawn)
     state.recent.copy_(torch.cat((state.recent[:, 1:], drawn.masked_fill(drawn >= special.begin, -1).unsqueeze(1)), 1))
@@ -197,9 +202,7 @@ def _draw(logits: torch.Tensor, chances: torch.Tensor, state: SamplerState, plan
     return drawn
 
 
-def _draw_sorted(
-    scores: torch.Tensor, codes: torch.Tensor, chances: torch.Tensor, state: SamplerState
-) -> torch.Tensor:
+def _draw_sorted(scores: torch.Tensor, codes: torch.Tensor, chances: torch.Tensor, state: SamplerState) -> torch.Tensor:
     """Draw among sorted candidates, likeliest first, within top-k and top-p. Shape: int64 [S, K]."""
     last = state.top_k.clamp(max=scores.shape[-1] - 1).expand(-1, scores.shape[1], -1)
     shares = scores.masked_fill(scores < scores.gather(-1, last), -torch.inf).softmax(-1)
@@ -251,4 +254,3 @@ def _signed(word: int) -> int:
     """The same 64 bits as torch's int64 reads them."""
     word %= 2**64
     return word - 2**64 if word >= 2**63 else word
-

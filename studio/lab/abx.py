@@ -159,7 +159,7 @@ class AbxTest:
         table["p value so far"] = [p_value(int(sum(table["correct"][:count])), count) for count in table["trial"]]
         for column in ("A", "B"):
             table[column] = table[column].map(no_formula)
-        return table.to_csv(index=False, lineterminator="\n")
+        return str(table.to_csv(index=False, lineterminator="\n"))
 
     def _next(self) -> None:
         if self.score.finished:

@@ -1,5 +1,6 @@
 """Codes as things: what each codebook carries, where two sequences differ, what happens when they are mixed, and a file
-format for them that a stranger's file cannot abuse."""
+format for them that a stranger's file cannot abuse.
+"""
 
 import io
 import json
@@ -64,7 +65,8 @@ def difference(first: Codes, second: Codes) -> np.ndarray:
     """
     _check_one_kind(first, second)
     rows, frames = min(first.codebooks, second.codebooks), min(first.frames, second.frames)
-    return first.values[:rows, :frames] != second.values[:rows, :frames]
+    differs: np.ndarray = first.values[:rows, :frames] != second.values[:rows, :frames]
+    return differs
 
 
 def mixed(first: Codes, second: Codes, from_second: Collection[int]) -> Codes:
@@ -176,9 +178,9 @@ def unpacked(data: bytes, name: str = "The file") -> StoredCodes:
         raise StudioError(f"“{name}” {problem}. Upload a file that was downloaded here.") from None
     except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, RuntimeError, NotImplementedError):
         raise StudioError(f"“{name}” is no .npz file of codes, or is damaged. Download it again.") from None
-    problem = _out_of_range(values, frame_rate, codebook_size)
-    if problem:
-        raise StudioError(f"“{name}” {problem}. Upload a file that was downloaded here.")
+    wrong = _out_of_range(values, frame_rate, codebook_size)
+    if wrong:
+        raise StudioError(f"“{name}” {wrong}. Upload a file that was downloaded here.")
     codes = Codes(values.astype(np.int64), frame_rate, codebook_size)
     return StoredCodes(codes, facts.get("codec", ""), facts.get("revision", ""))
 

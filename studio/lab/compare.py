@@ -24,10 +24,12 @@ class Encoded(Protocol):
     """What a codec makes of sound: `Codes`, or packets of a classic codec."""
 
     @property
-    def bitrate_kbps(self) -> float: ...
+    def bitrate_kbps(self) -> float:
+        """Bits spent, over the sound's length."""
 
     @property
-    def duration_seconds(self) -> float: ...
+    def duration_seconds(self) -> float:
+        """Length of the sound."""
 
 
 class Codec(Protocol):
@@ -36,9 +38,11 @@ class Codec(Protocol):
     name: str
     sample_rate: int  # Hz, of what it decodes (the highest, where that follows the input)
 
-    def encode(self, audio: Audio) -> Any: ...
+    def encode(self, audio: Audio) -> Any:
+        """Sound to `Codes` or packets."""
 
-    def decode(self, encoded: Any) -> Audio: ...
+    def decode(self, encoded: Any) -> Audio:
+        """What `encode` gave, to sound."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,7 @@ def same_bitrate(ladder_codec: Any, fixed_codec: Any, *others: Codec) -> list[Se
 
 
 def _kbps_of_one_codebook(codec: Any) -> float:
-    return math.log2(codec.codebook_size) * codec.frame_rate / 1000
+    return float(math.log2(codec.codebook_size) * codec.frame_rate / 1000)
 
 
 def as_table(results: Iterable[Result]) -> pd.DataFrame:
@@ -169,7 +173,7 @@ def as_csv(results: Iterable[Result]) -> str:
     table = as_table(results)
     for column in ("clip", "codec", "notes"):
         table[column] = table[column].map(no_formula)
-    return table.to_csv(index=False, na_rep="n/a", quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    return str(table.to_csv(index=False, na_rep="n/a", quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n"))
 
 
 def no_formula(text: str) -> str:
@@ -195,7 +199,9 @@ COLUMNS = [
 
 def _row(result: Result) -> dict[str, Any]:
     codes = result.codes
-    scores = {MEASURES[key].column: score.value for key, score in result.scores.items()}
+    scores = {
+        MEASURES[key].column: math.nan if score.value is None else score.value for key, score in result.scores.items()
+    }
     return {
         "clip": result.clip,
         "codec": result.setting.label,

@@ -46,14 +46,11 @@ def level_matched(versions: Mapping[str, Audio], reference: str) -> dict[str, Le
     Returns:
         Each version with its gain in dB, as it is to be shown.
     """
-    loudness = {name: loudness_lufs(audio).value for name, audio in versions.items()}
-    by_rms = any(loudness[name] is None for name, audio in versions.items() if audio.peak >= SILENT_PEAK)
-    levels = {name: audio.rms_dbfs if by_rms else loudness[name] for name, audio in versions.items()}
-    target = levels[reference]
-    gains = {
-        name: 0.0 if audio.peak < SILENT_PEAK or target is None or not np.isfinite(target) else target - levels[name]
-        for name, audio in versions.items()
-    }
+    heard = [name for name, audio in versions.items() if audio.peak >= SILENT_PEAK]
+    loudness = {name: loudness_lufs(versions[name]).value for name in heard}
+    by_rms = None in loudness.values()
+    levels = {name: versions[name].rms_dbfs if by_rms else loudness[name] or 0.0 for name in heard}
+    gains = {name: levels[reference] - levels[name] if {name, reference} <= set(heard) else 0.0 for name in versions}
     peaks = [20 * np.log10(audio.peak) + gains[name] for name, audio in versions.items() if audio.peak > 0]
     down = min(0.0, PEAK_DBFS - max(peaks, default=PEAK_DBFS))
     return {
@@ -67,9 +64,8 @@ def _level_note(audio: Audio, by_rms: bool) -> str:
         return "silent, so its level was left alone"
     if not by_rms:
         return ""
-    why = (
-        f"under {SHORTEST_LOUDNESS_SECONDS:g} s" if audio.duration_seconds < SHORTEST_LOUDNESS_SECONDS else "too quiet"
-    )
+    short = audio.duration_seconds < SHORTEST_LOUDNESS_SECONDS
+    why = f"under {SHORTEST_LOUDNESS_SECONDS:g} s" if short else "one version is too quiet"
     return f"matched by RMS: {why} for a loudness"
 
 

@@ -26,6 +26,8 @@ SHORTEST_STOI_SECONDS = 0.5  # pystoi needs 30 frames of 25.6 ms, half overlappe
 PESQ_SECONDS = (0.25, 20.0)
 SILENT_PEAK = 1e-7
 
+Better = Literal["higher", "lower", "nearer to 0"]
+
 _pesq_lock = threading.Lock()  # P.862's code keeps its state in globals
 
 
@@ -47,7 +49,7 @@ class Measure:
     key: str
     title: str
     unit: str
-    better: Literal["higher", "lower", "nearer to 0"]
+    better: Better
     range: str
     source: str
 
@@ -57,9 +59,17 @@ class Measure:
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
 
-_SI_SDR = ("higher", "no bounds; inf is exact up to scale", "Le Roux et al., ICASSP 2019, arXiv:1811.02508")
-_STFT = ("lower", "0 and up", "Yamamoto et al., ICASSP 2020, arXiv:1910.11480")
-_LOG_MEL = ("lower", "0 to 80 or so", "mean absolute difference of 80 mel bands in dB, floor -80 dBFS")
+_SI_SDR: tuple[Better, str, str] = (
+    "higher",
+    "no bounds; inf is exact up to scale",
+    "Le Roux et al., ICASSP 2019, arXiv:1811.02508",
+)
+_STFT: tuple[Better, str, str] = ("lower", "0 and up", "Yamamoto et al., ICASSP 2020, arXiv:1910.11480")
+_LOG_MEL: tuple[Better, str, str] = (
+    "lower",
+    "0 to 80 or so",
+    "mean absolute difference of 80 mel bands in dB, floor -80 dBFS",
+)
 
 MEASURES = {
     measure.key: measure

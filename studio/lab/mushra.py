@@ -1,5 +1,6 @@
 """A short MUSHRA test (ITU-R BS.1534-3): versions rated from 0 to 100 against a known reference, among them the
-reference itself, hidden, and an anchor that is known to be bad."""
+reference itself, hidden, and an anchor that is known to be bad.
+"""
 
 import io
 import random
@@ -167,7 +168,8 @@ class MushraTest:
             for name, ratings in self._ratings.items()
             for condition, rating in ratings.items()
         ]
-        return pd.DataFrame(rows, columns=["listener", "condition", "rating"]).to_csv(index=False, lineterminator="\n")
+        table = pd.DataFrame(rows, columns=["listener", "condition", "rating"])
+        return str(table.to_csv(index=False, lineterminator="\n"))
 
     def webmushra_zip(self, name: str = "higgs-studio") -> bytes:
         """The same stimuli as a test for webMUSHRA: unpack into its folder and open `?config=NAME.yaml`.

@@ -11,6 +11,7 @@ from studio.codes import Codes
 
 MEL_BINS = 96
 FFT_SECONDS = 0.043  # window: 1024 samples at 24 kHz
+SHORTEST_FFT = 1_024  # zero-padded up to this, or narrow bands would fall between its lines
 LONGEST_WIDTH = 1_500  # columns: finer than any screen shows at once
 SHOWN_RANGE_DB = 80.0
 
@@ -18,7 +19,7 @@ SHOWN_RANGE_DB = 80.0
 def mel_picture(audio: Audio, highest_hz: float | None = None) -> np.ndarray:
     """Log-mel spectrogram in 256 steps: 0 is 80 dB below the reference level or less, 255 the reference.
 
-    The reference is fixed (full-scale sine, 0 dB), so pictures of two sounds compare.
+    The reference is fixed (a full-scale sine in the middle of a band, 0 dB), so pictures of two sounds compare.
 
     Args:
         audio: What to show; mixed to mono.
@@ -30,19 +31,23 @@ def mel_picture(audio: Audio, highest_hz: float | None = None) -> np.ndarray:
     samples = audio.mono().samples[0]
     window = max(256, 2 ** round(np.log2(FFT_SECONDS * audio.sample_rate)))
     hop = max(window // 4, -(-samples.size // LONGEST_WIDTH))
-    power = librosa.feature.melspectrogram(
-        y=samples,
-        sr=audio.sample_rate,
-        n_fft=window,
-        hop_length=hop,
-        n_mels=MEL_BINS,
-        fmax=highest_hz or audio.sample_rate / 2,
-        norm=None,
-    )
-    reference = (window / 4) ** 2  # power of a full-scale sine under a Hann window
-    decibels = 10 * np.log10(np.maximum(power / reference, 1e-12))
+    size = max(window, SHORTEST_FFT)
+    top_hz = highest_hz or audio.sample_rate / 2
+    bands = librosa.filters.mel(sr=audio.sample_rate, n_fft=size, n_mels=MEL_BINS, fmax=top_hz, norm=None)
+    padded = np.pad(samples, (0, max(0, size - samples.size)))
+    power = np.abs(librosa.stft(padded, n_fft=size, hop_length=hop, win_length=window)) ** 2
+    power = power[:, : 1 + samples.size // hop]
+    centres_hz = librosa.mel_frequencies(MEL_BINS + 2, fmax=top_hz)[1:-1]
+    away_hz = librosa.fft_frequencies(sr=audio.sample_rate, n_fft=size) - centres_hz[:, None]
+    reference = (bands * _hann_lobe(away_hz * window / audio.sample_rate) ** 2).sum(axis=1) * (window / 4) ** 2
+    decibels = 10 * np.log10(np.maximum(bands @ power / reference[:, None], 1e-12))
     steps = np.clip((decibels + SHOWN_RANGE_DB) / SHOWN_RANGE_DB, 0, 1) * 255
     return np.round(steps).astype(np.uint8)[:, :LONGEST_WIDTH]
+
+
+def _hann_lobe(bins: np.ndarray) -> np.ndarray:
+    """Amplitude of a sine seen through a Hann window, so many bins away from it; 1 at 0."""
+    return np.sinc(bins) + (np.sinc(bins - 1) + np.sinc(bins + 1)) / 2
 
 
 def mel_for_page(audio: Audio) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Short-time spectra of a sound, and two distances between them. Windows are in milliseconds, so that sounds of any
-sample rate are looked at alike."""
+sample rate are looked at alike.
+"""
 
 from functools import cached_property, lru_cache
 
@@ -42,7 +43,8 @@ class Spectra:
         """Energy in 80 mel bands from 0 Hz to half the rate, in dB, floor -80. Shape: float32 [80, T]."""
         magnitudes = self.magnitudes[MEL_RESOLUTION]
         weights = _mel_weights(self.audio.sample_rate, 2 * (magnitudes.shape[0] - 1))
-        return 10 * np.log10(np.maximum(weights @ np.square(magnitudes), FLOOR**2))
+        decibels: np.ndarray = 10 * np.log10(np.maximum(weights @ np.square(magnitudes), FLOOR**2))
+        return decibels
 
 
 def _magnitudes(samples: np.ndarray, window: int, hop: int) -> np.ndarray:
@@ -51,7 +53,8 @@ def _magnitudes(samples: np.ndarray, window: int, hop: int) -> np.ndarray:
     taper = scipy.signal.get_window("hann", window).astype(np.float32)
     padded = np.pad(samples, (window // 2, window))
     frames = np.lib.stride_tricks.sliding_window_view(padded, window)[: len(samples) + 1 : hop]
-    return np.abs(scipy.fft.rfft(frames * (taper * np.float32(2 / taper.sum())), size, axis=1)).T
+    magnitudes: np.ndarray = np.abs(scipy.fft.rfft(frames * (taper * np.float32(2 / taper.sum())), size, axis=1)).T
+    return magnitudes
 
 
 @lru_cache

@@ -52,8 +52,7 @@ def evaluate_codec(clips: Iterable[Audio], round_trip: RoundTrip) -> dict[str, f
     """Means over clips, the worst STOI, and compute seconds per second of sound (encoding and decoding)."""
     rows: list[dict[str, float]] = []
     spent = sounded = 0.0
-    for clip in clips:
-        clip = levelled(clip)
+    for clip in map(levelled, clips):
         started = time.perf_counter()
         decoded = round_trip(clip)
         spent += time.perf_counter() - started

@@ -7,7 +7,6 @@ of all sentences are never in the training split; the held-out split has only th
 
 import argparse
 import json
-import os
 import random
 import zlib
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ import numpy as np
 from studio.audio import Audio
 from studio.training.bundled_voices import VOICES
 from studio.training.espeak import EspeakVoice, synthesise
-from studio.training.sentences import sentence
+from studio.training.sentences import sentence, words
 
 CACHE = Path(__file__).parent.parent.parent / ".training" / "corpus"
 LEVEL_DBFS = -23.0  # RMS of every utterance
@@ -37,10 +36,14 @@ ACCENTS = (
     "en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029", "en-us-nyc",
 )  # fmt: skip
 VARIANTS: dict[str, Gender] = {
-    **dict.fromkeys("f1 f2 f3 f4 f5 Alicia Andrea Annie anika aunty belinda grandma linda steph steph2".split(), "feminine"),
     **dict.fromkeys(
-        "m1 m2 m3 m4 m5 m6 m7 m8 Andy Denis Gene Lee Marco Mario Michael Mike david ed edward grandpa john max norbert "
-        "paul rob robert travis victor zac".split(),
+        words("f1 f2 f3 f4 f5 Alicia Andrea Annie anika aunty belinda grandma linda steph steph2"), "feminine"
+    ),
+    **dict.fromkeys(
+        words(
+            "m1 m2 m3 m4 m5 m6 m7 m8 Andy Denis Gene Lee Marco Mario Michael Mike david ed edward grandpa john max "
+            "norbert paul rob robert travis victor zac"
+        ),
         "masculine",
     ),
 }
@@ -89,7 +92,9 @@ def a_voice(chance: random.Random, split: Split) -> tuple[EspeakVoice, Gender]:
     gender: Gender = chance.choice(("feminine", "masculine"))
     held_out = split == "held-out"
     variants = [name for name, its in VARIANTS.items() if its == gender and (name in HELD_OUT_VARIANTS) == held_out]
-    voice = EspeakVoice(chance.choice(ACCENTS), chance.choice(variants), chance.randint(15, 85), chance.randint(130, 200))
+    voice = EspeakVoice(
+        chance.choice(ACCENTS), chance.choice(variants), chance.randint(15, 85), chance.randint(130, 200)
+    )
     return voice, gender
 
 
@@ -169,7 +174,7 @@ def _speak_all(planned: list[Utterance], sample_rate: int, folder: Path, workers
     np.save(folder / "samples.npy", np.concatenate(parts))
     part = folder / "utterances.part"
     part.write_text("\n".join(lines) + "\n", "utf-8")
-    os.replace(part, folder / "utterances.jsonl")
+    part.replace(folder / "utterances.jsonl")
 
 
 def read_corpus(folder: Path, sample_rate: int) -> Corpus:
@@ -189,9 +194,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    made = make_corpus(
-        options.split, options.count, options.sample_rate, seed=options.seed, workers=options.workers
-    )
+    made = make_corpus(options.split, options.count, options.sample_rate, seed=options.seed, workers=options.workers)
     print(f"{len(made.utterances)} utterances, {made.duration_seconds / 3600:.2f} hours")
 
 

@@ -1,15 +1,15 @@
 """How far a decoded waveform is from its original: in time, in compressed complex spectra, in log-mel spectra."""
 
 import random
-from functools import lru_cache
+from functools import cache
 
 import librosa
 import torch
 from torch import Tensor, nn
 
-
 RESOLUTIONS = ((256, 32), (512, 64), (1024, 80), (2048, 128))  # FFT length in samples, mel bands
 RESOLUTIONS_AT_A_TIME = 2
+LATE = 0.8  # of a training, from which it settles
 COMPRESSION = 0.3  # |X| to this power: quiet harmonics count beside loud ones
 FLOOR = 1e-2  # magnitude under which nothing is heard, at speech level
 
@@ -25,7 +25,7 @@ def waveform_error(decoded: Tensor, original: Tensor) -> Tensor:
 
 
 def spectrum(audio: Tensor, n_fft: int) -> Tensor:
-    """Short-time spectrum, Hann window, hop a quarter of it. Shape: `[B, N]` to complex `[B, n_fft / 2 + 1, frames]`."""
+    """Short-time spectrum, Hann window, hop a quarter. Shape: `[B, N]` to complex `[B, n_fft / 2 + 1, frames]`."""
     return torch.stft(audio, n_fft, n_fft // 4, window=_window(n_fft), return_complex=True)
 
 
@@ -38,8 +38,9 @@ def compressed_error(decoded: Tensor, original: Tensor) -> tuple[Tensor, Tensor]
     size_decoded, size_original = _magnitude(decoded), _magnitude(original)
     shrunk_decoded, shrunk_original = size_decoded**COMPRESSION, size_original**COMPRESSION
     scale = 1 / shrunk_original.mean()
-    phased = torch.view_as_real(decoded * (shrunk_decoded / size_decoded) - original * (shrunk_original / size_original))
-    return phased.square().sum(-1).add(1e-6).sqrt().mean() * scale, (shrunk_decoded - shrunk_original).abs().mean() * scale
+    shrunk = decoded * (shrunk_decoded / size_decoded), original * (shrunk_original / size_original)
+    phased = torch.view_as_real(shrunk[0] - shrunk[1]).square().sum(-1).add(1e-6).sqrt()
+    return phased.mean() * scale, (shrunk_decoded - shrunk_original).abs().mean() * scale
 
 
 def log_mel_error(decoded: Tensor, original: Tensor, mels: int, sample_rate: int) -> Tensor:
@@ -84,7 +85,7 @@ def head_errors(made: Tensor, original: Tensor, hop: int, bins: int) -> tuple[Te
         bins: How many of the lowest are looked at: the phases of low harmonics are found first.
 
     Returns:
-        Mean error of the log magnitude (nepers), of the phase and of its change from frame to frame (0..2, 1 by chance).
+        Mean error of the log magnitude (nepers), of the phase, of its change from frame to frame (0..2, 1 by chance).
     """
     size, phase = (part[:, :bins] for part in made.float().transpose(1, 2).chunk(2, dim=1))
     padded = nn.functional.pad(original, (3 * hop // 2, 3 * hop // 2))
@@ -101,6 +102,39 @@ def head_errors(made: Tensor, original: Tensor, hop: int, bins: int) -> tuple[Te
     return log_error, at_once, in_time
 
 
+def pitch_track(original: Tensor, hop: int, sample_rate: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Pitch, phase of the fundamental and voicing in windows of four frames around each frame's middle.
+
+    The pitch is the highest peak of the autocorrelation between 70 and 400 Hz, shorter periods preferred a little.
+    Shape: `[B, T * hop]` to three of `[B, T]`: Hz, radians, 0..1.
+    """
+    window = _window(4 * hop)
+    frames = nn.functional.pad(original, (3 * hop // 2, 3 * hop // 2)).unfold(-1, 4 * hop, hop) * window
+    shape = torch.fft.irfft(torch.fft.rfft(window, 8 * hop).abs().square())
+    likeness = torch.fft.irfft(torch.fft.rfft(frames, 8 * hop).abs().square()) / shape
+    likeness = likeness / (likeness[..., :1] + 1e-6)
+    first, last = sample_rate // 400, sample_rate // 70
+    lags = torch.arange(first, last)
+    best = (likeness[..., first:last] - 0.0005 * lags).argmax(-1) + first
+    voicing = likeness.gather(-1, best[..., None])[..., 0].clamp(0, 1)
+    pitch = sample_rate / best
+    turns = (torch.arange(4 * hop) - 2 * hop) / best[..., None]
+    turned = torch.polar(torch.ones_like(turns), -2 * torch.pi * turns)
+    return pitch, (frames * turned).sum(-1).angle(), voicing
+
+
+def pitch_error(given: Tensor, original: Tensor, hop: int, sample_rate: int) -> Tensor:
+    """How badly the first three dimensions tell pitch and phase: cosine and sine of the fundamental, log of the pitch.
+
+    Without it the envelope takes all dimensions, and there is no way downhill from there to a voice.
+    Shape: `[B, T, 8]` and `[B, T * hop]`, to `[]`.
+    """
+    pitch, phase, voicing = pitch_track(original, hop, sample_rate)
+    wanted = torch.stack([1.2 * phase.cos(), 1.2 * phase.sin(), 1.5 * (pitch / 150).log2()], dim=-1) - 0.22
+    weight = (voicing - 0.5).clamp(min=0)[..., None]
+    return ((given[..., :3] - wanted).square() * weight).sum() / (3 * weight.sum() + 1e-6)
+
+
 class ReconstructionLoss(nn.Module):
     """The weighted sum of all of them, at resolutions drawn anew each time."""
 
@@ -114,7 +148,7 @@ class ReconstructionLoss(nn.Module):
     ) -> tuple[Tensor, dict[str, float]]:
         """The loss and its parts by name. Shape: `[B, N]` twice and what `head_errors` takes, to `[]`.
 
-        With progress (0..1) the phase is asked for in ever more bins, from 300 Hz to, at 0.6, 4 kHz.
+        From `LATE` of the progress (0..1) on, the phase is asked for in ever more bins, from 600 Hz to 1200 Hz.
         """
         decoded, original = decoded.float(), original.float()
         phased, sized, mel = (decoded.new_zeros(()) for _ in range(3))
@@ -125,12 +159,14 @@ class ReconstructionLoss(nn.Module):
             phased, sized = phased + with_phase * share, sized + without * share
             mel = mel + log_mel_error(*spectra, mels, self.sample_rate) * share
         wave = waveform_error(decoded, original)
-        bins = round(4 * self.hop * 300 * (4000 / 300) ** min(1.0, progress / 0.6) / self.sample_rate)
+        late = min(1.0, max(0.0, (progress - LATE) / (1 - LATE)))
+        bins = round(4 * self.hop * 600 * 2**late / self.sample_rate)
         size, phase, change = head_errors(made, original, self.hop, bins)
         unclear = intelligibility_error(decoded, original, self.sample_rate)
-        loss = progress * (0.5 * wave + 0.2 * phased) + 2 * sized + 1.5 * mel + 0.2 * size + phase + 0.5 * change + 2 * unclear
-        parts = {"wave": wave, "phased": phased, "sized": sized, "mel": mel, "size": size, "phase": phase, "change": change}
-        parts["unclear"] = unclear
+        in_time = late * (0.2 * wave + 0.2 * phased) + (2 + 4 * late) * unclear
+        loss = in_time + 2 * sized + 1.5 * mel + size + 4 * phase + 2 * change
+        parts = {"wave": wave, "phased": phased, "sized": sized, "mel": mel, "size": size, "phase": phase}
+        parts |= {"change": change, "unclear": unclear}
         return loss, {name: float(part.detach()) for name, part in parts.items()}
 
 
@@ -138,18 +174,18 @@ def _magnitude(values: Tensor) -> Tensor:
     return torch.view_as_real(values).square().sum(-1).add(FLOOR**2 / 4).sqrt()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _window(n_fft: int) -> Tensor:
     return torch.hann_window(n_fft)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _mel_bank(bins: int, mels: int, sample_rate: int) -> Tensor:
     bank = librosa.filters.mel(sr=sample_rate, n_fft=2 * (bins - 1), n_mels=mels, fmin=30.0, norm=None)
     return torch.from_numpy(bank)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _third_octaves(bins: int, sample_rate: int) -> Tensor:
     """Fifteen bands from 150 Hz, each bin in the one that holds it. Shape: `[15, bins]`."""
     centres = 150 * 2 ** (torch.arange(15)[:, None] / 3)

@@ -1,12 +1,13 @@
 """What the page is given to work with. It makes none of it and never sees a model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from studio.codes import Codec
 from studio.presets import Preset
 from studio.serve.jobs import Jobs
+from studio.ui.offers import CodecFamily
 from studio.voices import VoiceLibrary
 from studio.workspace import Workspace
 
@@ -26,7 +27,8 @@ class Studio:
     checkpoint_licence: str
     voices: VoiceLibrary
     presets: Mapping[str, Preset]
-    readings: Workspace  # spoken conversations and round trips, by token
+    readings: Workspace  # spoken conversations and compared clips, by token
+    codecs: Sequence[CodecFamily]  # what the lab compares; the first is the one that speaks
 
 
 def static(name: str) -> str:

@@ -66,5 +66,5 @@ window.HiggsStudio = (() => {
 
   const typing = (target) => target.closest?.("input:not([type=range]):not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable=true]");
 
-  return { make, speakerColour, clock, bytesOf, VIRIDIS, CIVIDIS, fileUrl, memory, typing };
+  return { make, speakerColour, clock, bytesOf, scale, VIRIDIS, CIVIDIS, fileUrl, memory, typing };
 })();

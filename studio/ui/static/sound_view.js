@@ -3,7 +3,7 @@
 "use strict";
 
 window.HiggsStudio.mountSoundView = (element, props, watch) => {
-  const { make, speakerColour, clock, bytesOf, VIRIDIS, CIVIDIS, fileUrl, typing } = window.HiggsStudio;
+  const { make, speakerColour, clock, bytesOf, fileUrl, typing, Pictures } = window.HiggsStudio;
   const LANE = 30, MEL = 112, CODEBOOK = 9, SINGLE_CODEBOOK = 28, AXIS = 22, GAP = 6;
   const STEP_SECONDS = 1, MOST_ZOOM = 32;
 
@@ -66,15 +66,9 @@ window.HiggsStudio.mountSoundView = (element, props, watch) => {
     if (items.length) choose(0);
   }
 
-  /* Bytes are unpacked once; drawing works on typed arrays. */
   function decodePictures(one) {
     if (one.ready) return;
-    one.mel.values = bytesOf(one.mel.bytes);
     one.peakValues = bytesOf(one.peaks);
-    for (const codes of one.codes) {
-      const buffer = bytesOf(codes.bytes).buffer;
-      codes.values = codes.size > 65536 ? new Uint32Array(buffer) : new Uint16Array(buffer);
-    }
     one.ready = true;
   }
 
@@ -140,11 +134,7 @@ window.HiggsStudio.mountSoundView = (element, props, watch) => {
   /* ---- drawing ---- */
 
   function rescale(factor, around = sound.currentTime) {
-    const all = whole();
-    const width = Math.min(all.to, Math.max(all.to / MOST_ZOOM, (view.to - view.from) * factor));
-    const share = Math.min(1, Math.max(0, (around - view.from) / (view.to - view.from)));
-    const from = Math.min(Math.max(0, around - share * width), all.to - width);
-    view = { from, to: from + width };
+    view = Pictures.zoomed(view, whole().to, factor, around, MOST_ZOOM);
     draw();
   }
 
@@ -166,47 +156,19 @@ window.HiggsStudio.mountSoundView = (element, props, watch) => {
     if (!item() || !parts.plots.clientWidth) return;
     const { stack, height } = layout();
     const width = parts.plots.clientWidth;
-    const density = window.devicePixelRatio || 1;
-    const { canvas } = parts;
-    canvas.width = width * density;
-    canvas.height = height * density;
-    canvas.style.height = `${height}px`;
-    canvas.setAttribute("aria-label", `${item().title}: waveform, mel spectrogram and code map over ${item().seconds.toFixed(1)} seconds`);
-    const pen = canvas.getContext("2d");
-    pen.scale(density, density);
-    const style = getComputedStyle(parts.plots);
-    const ink = style.getPropertyValue("--body-text-color") || "#444";
-    const ground = style.getPropertyValue("--background-fill-secondary") || "#eee";
+    const { pen, ink, ground } = Pictures.prepare(parts.canvas, width, height);
+    parts.canvas.setAttribute("aria-label", `${item().title}: waveform, mel spectrogram and code map over ${item().seconds.toFixed(1)} seconds`);
     const x = (seconds) => ((seconds - view.from) / (view.to - view.from)) * width;
     for (const place of stack) {
-      if (place.kind === "axis") { drawAxis(pen, place, x, width, ink); continue; }
+      if (place.kind === "axis") { Pictures.axis(pen, place, view, x, width, ink); continue; }
       pen.fillStyle = ground;
       pen.fillRect(0, place.top, width, place.height);
       if (place.kind === "lane") drawLane(pen, place, x);
-      if (place.kind === "mel") paint(pen, place, place.one.mel, 0, place.one.seconds, VIRIDIS, 255, x, true);
-      if (place.kind === "codes") for (const codes of place.one.codes) paint(pen, place, codes, codes.start, codes.start + codes.columns / codes.frame_rate, CIVIDIS, codes.size - 1, x, false);
-      if (place.name) caption(pen, place);
+      if (place.kind === "mel") Pictures.paint(pen, place, place.one.mel, 0, place.one.seconds, x, Pictures.MEL);
+      if (place.kind === "codes") for (const codes of place.one.codes) Pictures.paint(pen, place, codes, codes.start, codes.start + codes.columns / codes.frame_rate, x, Pictures.CODES(codes));
+      if (place.name) Pictures.caption(pen, place, place.name);
     }
     tick();
-  }
-
-  /* A block of values as an image, stretched without smoothing, lowest row at the bottom where `upward`. */
-  function paint(pen, place, picture, start, end, colours, most, x, upward) {
-    if (!picture.image) {
-      const { rows, columns, values } = picture;
-      const pixels = new ImageData(columns, rows);
-      for (let row = 0; row < rows; row += 1) {
-        const from = (upward ? rows - 1 - row : row) * columns;
-        for (let column = 0; column < columns; column += 1) {
-          const [red, green, blue] = colours[Math.round((values[from + column] / most) * 255)];
-          pixels.data.set([red, green, blue, 255], 4 * (row * columns + column));
-        }
-      }
-      picture.image = new OffscreenCanvas(columns, rows);
-      picture.image.getContext("2d").putImageData(pixels, 0, 0);
-    }
-    pen.imageSmoothingEnabled = upward;
-    pen.drawImage(picture.image, x(start), place.top, x(end) - x(start), place.height);
   }
 
   function drawLane(pen, place, x) {
@@ -227,29 +189,7 @@ window.HiggsStudio.mountSoundView = (element, props, watch) => {
         pen.fillRect(x(at / perSecond), middle - reach, Math.max(0.6, x(1 / perSecond) - x(0) - 0.2), 2 * reach);
       }
     }
-    caption(pen, { name: lane.name, top: place.top });
-  }
-
-  function caption(pen, place) {
-    pen.font = "11px system-ui, sans-serif";
-    const width = pen.measureText(place.name).width + 10;
-    pen.fillStyle = "rgba(0, 0, 0, 0.55)";
-    pen.fillRect(0, place.top, width, 16);
-    pen.fillStyle = "#fff";
-    pen.fillText(place.name, 5, place.top + 12);
-  }
-
-  function drawAxis(pen, place, x, width, ink) {
-    const span = view.to - view.from;
-    const step = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60].find((one) => (one / span) * width > 56) ?? 120;
-    pen.fillStyle = ink;
-    pen.font = "11px system-ui, sans-serif";
-    for (let mark = Math.ceil(view.from / step) * step; mark <= view.to + 1e-6; mark += step) {
-      pen.fillRect(x(mark), place.top, 1, 4);
-      const label = `${Number(mark.toFixed(2))} s`;
-      const wide = pen.measureText(label).width;
-      pen.fillText(label, Math.min(Math.max(0, x(mark) - wide / 2), width - wide), place.top + 16);
-    }
+    Pictures.caption(pen, place, lane.name);
   }
 
   /* ---- pointing ---- */
@@ -265,21 +205,10 @@ window.HiggsStudio.mountSoundView = (element, props, watch) => {
     const y = event.clientY - parts.plots.getBoundingClientRect().top;
     const place = layout().stack.find((one) => y >= one.top && y < one.top + one.height);
     let words = `${seconds.toFixed(2)} s`;
-    if (place?.kind === "codes") {
-      for (const codes of place.one.codes) {
-        const column = Math.floor((seconds - codes.start) * codes.frame_rate);
-        if (column < 0 || column >= codes.columns) continue;
-        const row = Math.min(codes.rows - 1, Math.floor(((y - place.top) / place.height) * codes.rows));
-        words += ` · frame ${column} · codebook ${row + 1} · code ${codes.values[row * codes.columns + column]}`;
-      }
-    } else if (place?.kind === "mel") {
-      const { rows, columns, values } = place.one.mel;
-      const row = Math.min(rows - 1, Math.floor((1 - (y - place.top) / place.height) * rows));
-      const column = Math.floor((seconds / place.one.seconds) * columns);
-      if (column < columns) words += ` · mel band ${row + 1} of ${rows} · ${Math.round((values[row * columns + column] / 255) * 80 - 80)} dB`;
-    } else if (place?.kind === "lane") {
-      words += ` · ${place.lane.name}`;
-    }
+    const share = place ? (y - place.top) / place.height : 0;
+    if (place?.kind === "codes") words += place.one.codes.map((codes) => Pictures.codeWords(codes, seconds, share)).join("");
+    else if (place?.kind === "mel") words += Pictures.melWords(place.one.mel, seconds, place.one.seconds, share);
+    else if (place?.kind === "lane") words += ` · ${place.lane.name}`;
     parts.readout.textContent = words;
   }
 };

@@ -1,0 +1,81 @@
+"""What was measured, as a table and as a chart of quality over bitrate. Its script is `measures.js`."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+
+from studio.lab.compare import COLUMNS, Result, as_csv, as_table
+from studio.lab.metrics import MEASURES
+
+TEXT_COLUMNS = ("clip", "codec", "notes")
+DIGITS = {"si_sdr": 1, "si_sdr_16k": 1, "stft": 3, "stft_16k": 3, "log_mel": 2, "log_mel_16k": 2, "stoi": 3}
+COST_DIGITS = {"encode (ms)": 0, "decode (ms)": 0, "RTF": 3, "bitrate (kbit/s)": 2, "entropy (kbit/s)": 2}
+FULL, LIMITED, BOTH = "Full band", "Limited to 16 kHz", "Other"
+AT_LIMIT = ("stoi", "pesq_wb", "mos")  # measured at 16 kHz or below, whatever the clip's rate
+
+
+def measure_view(empty: str) -> gr.HTML:
+    """An empty table and chart."""
+    return gr.HTML(
+        {"rows": [], "empty": empty},
+        html_template='<section class="hs-measures" aria-label="Measurements"></section>',
+        js_on_load="HiggsStudio.mountMeasures(element, props, watch);",
+        apply_default_css=False,
+        elem_id="hs-measures",
+    )
+
+
+def measured(results: Sequence[Result], ladders: Mapping[int, str], empty: str) -> dict[str, Any]:
+    """The value of the view.
+
+    Args:
+        results: What has been measured so far.
+        ladders: The name of the ladder each codec is a rung of, by `id(codec)`: what the chart joins by a line.
+        empty: What to say when there is nothing yet.
+    """
+    table = as_table(results)
+    shown = [name for name in COLUMNS if name in TEXT_COLUMNS[:2] or table[name].notna().any()]
+    rows = []
+    for result, cells in zip(results, table.to_dict("records"), strict=True):
+        reasons = {MEASURES[key].column: score.reason for key, score in result.scores.items() if score.value is None}
+        rows.append(
+            {
+                "series": ladders[id(result.setting.codec)],
+                "cells": [_cell(cells[name]) for name in shown if name != "notes"],
+                "reasons": [reasons.get(name, "") for name in shown if name != "notes"],
+            }
+        )
+    return {
+        "columns": [_column(name) for name in shown if name != "notes"],
+        "rows": rows,
+        "csv": as_csv(results) if results else "",
+        "empty": empty,
+    }
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
+    number = float(value) if value is not None else math.nan
+    if math.isnan(number):
+        return None
+    return str(number) if math.isinf(number) else round(number, 6)
+
+
+def _column(name: str) -> dict[str, Any]:
+    """A column as the page takes it; `better` is absent for what is no measure of quality."""
+    for key, measure in MEASURES.items():
+        if measure.column == name:
+            limited = key.endswith("_16k") or key in AT_LIMIT
+            full = key + "_16k" in MEASURES
+            return {
+                "name": name.replace(" at 16 kHz", ""),
+                "group": LIMITED if limited else FULL if full else BOTH,
+                "better": measure.better,
+                "digits": DIGITS.get(key, 2),
+                "about": f"{measure.source}. Range: {measure.range}. Better: {measure.better}.",
+            }
+    group = "" if name in TEXT_COLUMNS else "Rate" if "rate" in name or name == "codebooks" or "kbit" in name else "Time"
+    return {"name": name[0].upper() + name[1:], "group": group, "digits": COST_DIGITS.get(name, 0), "about": ""}

@@ -1,0 +1,74 @@
+"""What the codec lab offers: families of codecs and the settings of each, handed in by `app.py`."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from studio.codes import Codes
+from studio.errors import StudioError
+from studio.lab.compare import Setting
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One setting of a codec. Loading waits until somebody asks for it."""
+
+    key: str  # as the page and the API name it
+    label: str  # with its bitrate
+    load: Callable[[], Any]  # the same codec every time
+    codebooks: int | None = None
+
+    @property
+    def setting(self) -> Setting:
+        """What the lab runs."""
+        return Setting(self.load(), self.codebooks)
+
+
+@dataclass(frozen=True)
+class CodecFamily:
+    """A codec with its settings, lowest bitrate first."""
+
+    key: str
+    title: str
+    about: str  # rates and licence, shown beside it
+    offers: tuple[Offer, ...]
+    revision: str = ""  # of its checkpoint
+    neural: bool = False  # has codes
+
+    def load(self) -> Any:
+        """The codec itself, of a family that is one codec."""
+        return self.offers[-1].load()
+
+
+def offered(families: Iterable[CodecFamily], keys: Iterable[str]) -> list[tuple[CodecFamily, Offer]]:
+    """The settings of these keys with their families, in the families' order. Nothing is loaded.
+
+    Raises:
+        StudioError: there is no such setting, or none was asked for.
+    """
+    known = {offer.key: (family, offer) for family in families for offer in family.offers}
+    wanted = set(keys)
+    unknown = sorted(wanted - set(known))
+    if unknown:
+        raise StudioError(f"There is no codec setting “{unknown[0]}”. There are: {', '.join(known)}.")
+    if not wanted:
+        raise StudioError("Choose at least one codec setting to compare.")
+    return [pair for key, pair in known.items() if key in wanted]
+
+
+def codec_for(families: Sequence[CodecFamily], codes: Codes) -> Any:
+    """The neural codec that can turn these codes into sound.
+
+    Raises:
+        StudioError: none here can.
+    """
+    for family in families:
+        if not family.neural:
+            continue
+        codec = family.load()
+        fits = (codec.frame_rate, codec.codebook_size) == (codes.frame_rate, codes.codebook_size)
+        if fits and codes.codebooks <= codec.codebooks:
+            return codec
+    raise StudioError(
+        f"No codec here decodes {codes.codebooks} × {codes.codebook_size} codes at {codes.frame_rate:g} frames/s."
+    )

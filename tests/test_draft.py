@@ -1,0 +1,138 @@
+"""What page and preset files hold becomes conversations, or a sentence that names the key."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from studio.conversation import QUIET_ROOM, Conversation, Line, Scene, Speaker
+from studio.draft import Draft, draft_of
+from studio.errors import BadConversation, BadSetting, StudioError
+from studio.voices import Voice, VoiceLibrary
+
+FULL = {
+    "scene": "A kitchen.",
+    "way": "breath",
+    "references": "scene",
+    "speakers": [
+        {"name": "Alma", "kind": "reference", "description": "", "reference": "bundled:alma"},
+        {"name": "Ben", "kind": "described", "description": "masculine", "reference": ""},
+    ],
+    "lines": [{"speaker": 0, "text": "One."}, {"divider": True}, {"speaker": 1, "text": "Two."}],
+    "system": "Speak.",
+}
+
+
+def conversations(voices: VoiceLibrary, **changes: Any) -> list[Conversation]:
+    return Draft.read(FULL | changes).conversations(voices)
+
+
+def test_a_draft_is_written_as_it_was_read():
+    assert Draft.read(FULL).as_json() == FULL
+
+
+def test_what_is_absent_has_a_default():
+    assert Draft.read({}).as_json() == {
+        "scene": QUIET_ROOM,
+        "way": "lines",
+        "references": "turns",
+        "speakers": [],
+        "lines": [],
+        "system": "",
+    }
+    assert Draft.read({"speakers": [{}], "lines": [{}]}).as_json()["speakers"][0]["kind"] == "smart"
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (None, "p.json: there must be an object with scene, way"),
+        ([], "p.json: there must be an object"),
+        ({"scenes": ""}, "p.json: there is no key 'scenes'. There are: scene, way"),
+        ({"scene": 5}, "p.json: scene must be a str, not int"),
+        ({"lines": {}}, "p.json: lines must be a list, not dict"),
+        ({"way": "song"}, "p.json: way must be one of lines, breath, not 'song'"),
+        ({"references": "up"}, "p.json: references must be one of turns, scene, not 'up'"),
+        ({"speakers": [{}, {"kind": "robot"}]}, "p.json, speaker 2: kind must be one of smart, described, reference"),
+        ({"speakers": [{"voice": ""}]}, "p.json, speaker 1: there is no key 'voice'"),
+        ({"speakers": ["Alma"]}, "p.json, speaker 1: there must be an object"),
+        ({"speakers": [{}] * 9}, "p.json: there are 9 speakers; at most 8"),
+        ({"lines": [{}, {"speaker": "0"}]}, "p.json, line 2: speaker must be a int, not str"),
+        ({"lines": [{"speaker": True}]}, "p.json, line 1: speaker must be a int, not bool"),
+        ({"lines": [{"text": None}]}, "p.json, line 1: text must be a str, not NoneType"),
+        ({"lines": [{}] * 1_001}, "p.json: there are 1001 lines; at most 1000"),
+    ],
+)
+def test_a_wrong_key_is_named_with_its_place(data: Any, words: str):
+    with pytest.raises(BadSetting, match=words):
+        Draft.read(data, "p.json")
+
+
+def test_dividers_begin_conversations_with_only_those_who_speak_in_them(voices: VoiceLibrary):
+    first, second = conversations(voices)
+    assert [speaker.name for speaker in first.speakers] == ["Alma"]
+    assert first.speakers[0].voice == Voice(reference=voices.find("bundled:alma").reference)
+    assert second.speakers == (Speaker("Ben", Voice("masculine")),)
+    assert second.lines == (Line(0, "Two."),)
+    assert [conversation.scene for conversation in (first, second)] == [Scene("A kitchen.")] * 2
+    assert {(item.references_in, item.system) for item in (first, second)} == {("scene", "Speak.")}
+
+
+def test_empty_rows_and_dividers_are_left_out_but_counted(voices: VoiceLibrary):
+    rows = [{"divider": True}, {"text": "  "}, {"speaker": 1, "text": "Hi."}, {"divider": True}, {"divider": True}]
+    (only,) = conversations(voices, lines=rows)
+    assert [(line.text, line.number) for line in only.lines] == [("Hi.", 3)]
+
+
+def test_a_description_counts_only_where_the_kind_says_so(voices: VoiceLibrary):
+    speaker = {"name": "", "kind": "smart", "description": "masculine", "reference": "bundled:alma"}
+    (only,) = conversations(voices, speakers=[speaker], lines=[{"text": "Hi."}])
+    assert only.speakers == (Speaker("Somebody", Voice()),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"lines": []}, "There is nothing to speak yet"),
+        ({"lines": [{"text": " "}, {"divider": True}]}, "There is nothing to speak yet"),
+        ({"speakers": []}, "There is nobody to speak"),
+        ({"lines": [{"text": "Hi."}, {"speaker": 5, "text": "Hi."}]}, r"Line 2 is spoken by \[SPEAKER5\]"),
+        ({"lines": [{"text": "\u200b"}]}, "Line 1 has nothing to speak"),
+        ({"speakers": [{"name": "Al", "kind": "reference"}]}, "Al has no voice yet. Choose one in the cast"),
+        ({"speakers": [{"kind": "reference", "reference": "own:gone"}]}, "voice is no longer here"),
+        ({"lines": [{"text": "word " * 1_900}, {"divider": True}] * 2}, "The script has 19,001 characters"),
+    ],
+)
+def test_what_cannot_be_spoken_is_said(voices: VoiceLibrary, changes: dict, words: str):
+    with pytest.raises(BadConversation, match=words):
+        conversations(voices, **changes)
+
+
+def test_a_speaker_without_a_voice_hinders_nobody_else(voices: VoiceLibrary):
+    cast = [{"name": "Ben"}, {"name": "Al", "kind": "reference"}, {"kind": "reference", "reference": "own:gone"}]
+    (only,) = conversations(voices, speakers=cast, lines=[{"text": "Hi."}])
+    assert [speaker.name for speaker in only.speakers] == ["Ben"]
+
+
+def test_the_draft_of_a_conversation_stands_for_it(voices: VoiceLibrary):
+    both = [{"speaker": 0, "text": "One."}, {"speaker": 1, "text": "Two."}]
+    (conversation,) = conversations(voices, lines=both)
+    draft = draft_of(conversation, ["bundled:alma", ""])
+    assert Draft.read(draft.as_json()) == draft
+    assert draft.conversations(voices) == [conversation]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(list(FULL)),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from([*FULL, "text", "kind", "x"]), inner),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+def test_no_json_fails_in_another_way_than_with_words(voices: VoiceLibrary, data: Any):
+    try:
+        Draft.read(data).conversations(voices)
+    except StudioError as problem:
+        assert str(problem)

@@ -1,0 +1,65 @@
+"""Whatever is typed becomes text that can be compared, counted and spoken, and nothing typed makes it fail."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from studio.errors import BadConversation
+from studio.text import check_length, clean, control_tokens, speakable
+
+ANY_TEXT = st.text(st.characters(codec=None))  # lone surrogates too
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("plain", "plain"),
+        ("a\r\nb\rc", "a\nb\nc"),
+        ("nul\0 bell\x07 escape\x1b[31m", "nul bell escape[31m"),
+        ("zero\u200bwidth\ufeff soft\u00adhyphen", "zerowidth softhyphen"),
+        ("right\u202eleft\u2066", "rightleft"),
+        ("lone \ud800 surrogate", "lone  surrogate"),
+        ("e\u0301", "é"),
+        ("क्\u200dष 👩\u200d🚀", "क्\u200dष 👩\u200d🚀"),
+        ("tab\tstays", "tab\tstays"),
+    ],
+)
+def test_what_cannot_be_seen_or_said_is_dropped(typed: str, kept: str):
+    assert clean(typed) == kept
+
+
+@given(ANY_TEXT)
+def test_cleaning_never_fails_and_needs_doing_once(typed: str):
+    cleaned = clean(typed)
+    assert clean(cleaned) == cleaned == unicodedata.normalize("NFC", cleaned)
+    cleaned.encode("utf-8")
+    assert not set(cleaned) & {"\0", "\r", "\u200b", "\u202e", "\ufeff"}
+
+
+def test_ten_thousand_combining_marks_are_taken():
+    assert len(clean("a" + "\u0301" * 10_000)) == 10_000
+
+
+@pytest.mark.parametrize("text", ["a", "5", "你好", "Да.", "…7", "ⅷ", "שלום"])
+def test_letters_and_numbers_of_any_script_can_be_spoken(text: str):
+    assert speakable(text)
+
+
+@pytest.mark.parametrize("text", ["", "  \n", "...", "👋🎉", "—!?", "<|>", "\u0301"])
+def test_marks_alone_cannot_be_spoken(text: str):
+    assert not speakable(text)
+
+
+def test_control_tokens_are_found_for_a_note():
+    text = "a <|eot_id|> b <|AUDIO_OUT|> <|eot<|eot_id|>_id|> <| spaced |> <||> <eot_id>"
+    assert control_tokens(text) == ["<|eot_id|>", "<|AUDIO_OUT|>", "<|eot_id|>"]
+
+
+def test_too_long_a_text_is_refused_with_both_counts():
+    check_length("x" * 10_000, "The script")
+    with pytest.raises(BadConversation, match="The script has 100,000 characters; at most 10,000 are taken"):
+        check_length("x" * 100_000, "The script")
+    with pytest.raises(BadConversation, match="The name has 41 characters; at most 40"):
+        check_length("x" * 41, "The name", 40)
