@@ -1,8 +1,8 @@
 """The left side of the lab: which sounds, through which codecs; and the run that compares them."""
 
 import time
-from copy import deepcopy
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,9 @@ from studio.ui.studio import Studio
 POLL_SECONDS = 0.15
 AT_FIRST = {"higgs-2", "higgs-8", "xcodec2", "opus-6", "opus-24"}
 PCM_BITS = 16
-NOTHING_MEASURED = "Press Compare: each codec's bitrate, speed and quality appear here, full band and limited to 16 kHz."
+NOTHING_MEASURED = (
+    "Press Compare: each codec's bitrate, speed and quality appear here, full band and limited to 16 kHz."
+)
 
 Data = dict[Any, Any]
 
@@ -178,9 +180,7 @@ def _work(
 ) -> Generator[Result, None, None]:
     """Compare, and write each version down between two measurements, so that neither disturbs the other's timing."""
     settings = [offer.setting for _, offer in pairs]
-    run.ladders = {
-        id(setting.codec): family.title for (family, _), setting in zip(pairs, settings, strict=True)
-    }
+    run.ladders = {id(setting.codec): family.title for (family, _), setting in zip(pairs, settings, strict=True)}
     families = {id(setting.codec): family for (family, _), setting in zip(pairs, settings, strict=True)}
     kept: KeptClip | None = None
     try:
@@ -238,4 +238,3 @@ def _ended(run: Run, running: Running, seconds: float) -> Data:
     if done < run.total:
         return {"state": "done", "text": f"Stopped: {done} of {run.total} results were kept."}
     return {"state": "done", "text": f"Done: {done} results in {seconds:.1f} s."}
-

@@ -1,4 +1,4 @@
-"""Work in a thread of its own, one piece at a time for the whole studio: what it gives is queued, and it can be stopped.
+"""Work in a thread of its own, one run at a time for the whole studio: what it gives is queued, and it can be stopped.
 
 Timings are only worth showing while nothing else of this kind runs; and a handler whose visitor has left must not keep
 the others waiting.

@@ -77,5 +77,7 @@ def _column(name: str) -> dict[str, Any]:
                 "digits": DIGITS.get(key, 2),
                 "about": f"{measure.source}. Range: {measure.range}. Better: {measure.better}.",
             }
-    group = "" if name in TEXT_COLUMNS else "Rate" if "rate" in name or name == "codebooks" or "kbit" in name else "Time"
+    group = (
+        "" if name in TEXT_COLUMNS else "Rate" if "rate" in name or name == "codebooks" or "kbit" in name else "Time"
+    )
     return {"name": name[0].upper() + name[1:], "group": group, "digits": COST_DIGITS.get(name, 0), "about": ""}

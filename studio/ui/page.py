@@ -7,7 +7,10 @@ from studio.ui.codec_tab import codec_tab
 from studio.ui.conversation_tab import conversation_tab
 from studio.ui.studio import Studio, static
 
-SCRIPTS = ("core.js", "editor.js", "sound_view.js", "status.js")
+SCRIPTS = (
+    *("core.js", "pictures.js", "editor.js", "sound_view.js", "status.js"),
+    *("player.js", "bench.js", "measures.js"),
+)
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]  # nothing is fetched
 
 CACHE_SECONDS = (600, 24 * 3600)  # uploads: looked through every ten minutes, kept for a day
@@ -30,7 +33,7 @@ def build_page(studio: Studio) -> gr.Blocks:
         with gr.Tabs():
             with gr.Tab("Conversation", id="conversation"):
                 spoken = conversation_tab(studio, page)
-            with gr.Tab("Codec", id="codec"):
+            with gr.Tab("Codec lab", id="codec"):
                 codec_tab(studio, spoken)
         speak_endpoint(studio)
     return page

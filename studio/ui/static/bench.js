@@ -20,6 +20,11 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
   let frame = 0;
   let wasPlaying = false;
 
+  const item = () => clips[shown];
+  const version = () => item()?.versions[player.heard];
+  const whole = () => ({ from: 0, to: Math.max(0.05, item()?.seconds ?? 1) });
+  const address = (one) => `files/${item().token}/${one.file}`;
+
   const parts = build();
   root.replaceChildren(parts.empty, parts.body);
   root.clock = () => player.position(); // for whoever wants to look: seconds, by the clock that plays
@@ -73,11 +78,6 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
     plots.addEventListener("wheel", (event) => { if (event.ctrlKey) { event.preventDefault(); rescale(event.deltaY > 0 ? 1.25 : 0.8, timeAt(event)); } }, { passive: false });
     return { empty: make("div", { class: "hs-sound-empty" }), body, clip, versions, play, seek, time, level, loop, from, to, all, canvas, mark, head, plots, readout, other, differ, said, problem, facts, books, wav, npz };
   }
-
-  const item = () => clips[shown];
-  const version = () => item()?.versions[player.heard];
-  const whole = () => ({ from: 0, to: Math.max(0.05, item()?.seconds ?? 1) });
-  const address = (one) => `files/${item().token}/${one.file}`;
 
   /* ---- what the server sent ---- */
 
@@ -360,7 +360,11 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
     dragging = null;
     const [start, end] = [Math.min(from, to), Math.max(from, to)];
     if (place?.kind === "codes" || place?.kind === "codeDifference") hearFrames(place.picture, start, end);
-    else if (!wide) player.seek(timeAt(event));
+    else if (!wide) {
+      const outside = player.region && (start < player.region.from || start > player.region.to);
+      if (outside) region(null, false);
+      player.seek(start);
+    }
     else if (end - start >= FEWEST_SECONDS) { region({ from: start, to: end }, true); if (!player.playing) player.paused = start; }
     tick();
   }
