@@ -19,30 +19,10 @@ try:
 except ImportError:
     spaces = None
 
-import gradio as gr
-
-from studio.checkpoints import CHECKPOINTS, Checkpoint, find_checkpoint, locate
-from studio.codecs.classic import Mp3, Opus, Pcm16
-from studio.codecs.xcodec2 import XCodec2
-from studio.conversation import Conversation
-from studio.engine.local import LocalEngine
+from studio.checkpoints import CHECKPOINTS, Checkpoint, find_checkpoint, locate, tokenizer_of
 from studio.errors import StudioError
-from studio.presets import load_presets
-from studio.sampling import Sampling
-from studio.serve.jobs import Jobs
-from studio.serve.web import web_parts
 from studio.settings import add_engine_arguments
-from studio.speech import Progress, Way
-from studio.takes import Reading
-from studio.ui.offers import CodecFamily, Offer
-from studio.ui.page import build_page, look
-from studio.ui.studio import Studio
-from studio.voices import VoiceLibrary
 from studio.workspace import Workspace
-
-ROOT = Path(__file__).parent
-UPLOAD_LIMIT = "25mb"
-GPU_SECONDS_PER_CHARACTER, GPU_SECONDS_TO_START = 0.08, 15
 
 
 def _arguments() -> argparse.Namespace:
@@ -51,7 +31,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--data",
         type=Path,
-        default=os.environ.get("HIGGS_DATA", Path.home() / ".cache" / "higgs-studio"),
+        default=os.environ.get("HIGGS_DATA") or "~/.cache/higgs-studio",
         help="where visitors' voices and results are kept for a day (HIGGS_DATA)",
     )
     parser.add_argument(
@@ -64,9 +44,45 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args() if started_here else parser.parse_args([])
 
 
+try:  # what is missing is said at once: torch and Gradio take seconds to import
+    settings = _arguments()
+    data = settings.data.expanduser()
+    checkpoint = find_checkpoint(settings.checkpoint, "generation")
+    tokenizer = tokenizer_of(checkpoint, settings.tokenizer)
+    for needed in (checkpoint, tokenizer):
+        locate(needed, print)
+    own_voices, readings, uploads = (Workspace(data / name) for name in ("voices", "readings", "uploads"))
+    for workspace in (own_voices, readings, uploads):
+        workspace.sweep()
+except StudioError as problem:
+    sys.exit(f"Higgs Studio: {problem}")
+os.environ.setdefault("GRADIO_TEMP_DIR", str(uploads.root))  # not /tmp: others on the machine may look there
+
+import gradio as gr
+
+from studio.codecs.classic import Mp3, Opus, Pcm16
+from studio.codecs.xcodec2 import XCodec2
+from studio.conversation import Conversation
+from studio.engine.local import LocalEngine
+from studio.presets import load_presets
+from studio.sampling import Sampling
+from studio.serve.jobs import Jobs
+from studio.serve.web import web_parts
+from studio.speech import Progress, Way
+from studio.takes import Reading
+from studio.ui.offers import CodecFamily, Offer
+from studio.ui.page import build_page, look
+from studio.ui.studio import Studio
+from studio.voices import VoiceLibrary
+
+ROOT = Path(__file__).parent
+UPLOAD_LIMIT = "25mb"
+GPU_SECONDS_PER_CHARACTER, GPU_SECONDS_TO_START, MOST_GPU_SECONDS = 0.08, 15, 120
+
+
 def _gpu_seconds(conversations: Sequence[Conversation], *_: object) -> int:
     characters = sum(len(conversation.text) for conversation in conversations)
-    return GPU_SECONDS_TO_START + round(GPU_SECONDS_PER_CHARACTER * characters)
+    return min(MOST_GPU_SECONDS, GPU_SECONDS_TO_START + round(GPU_SECONDS_PER_CHARACTER * characters))
 
 
 def speak(
@@ -99,7 +115,7 @@ def _speaker() -> Callable[..., Iterator[Progress | list[Reading]]]:
 OPUS_KBPS, MP3_KBPS, PCM_RATES = (6, 12, 24), (16, 32, 64), (8_000, 16_000)
 
 
-def _codecs(settings: argparse.Namespace, tokenizer: Checkpoint) -> list[CodecFamily]:
+def _codecs() -> list[CodecFamily]:
     """What the codec lab compares: the resident tokenizer, X-Codec2 if it is here, and codecs everybody knows."""
     families = [_higgs_family(tokenizer)]
     bundled = CHECKPOINTS["xcodec2-mini"]
@@ -150,13 +166,7 @@ def _classic_families() -> list[CodecFamily]:
     ]
 
 
-def _studio(settings: argparse.Namespace) -> Studio:
-    checkpoint = engine.checkpoint
-    tokenizer = find_checkpoint(settings.tokenizer or checkpoint.tokenizer, "tokenizer")
-    own_voices = Workspace(Path(settings.data) / "voices")
-    readings = Workspace(Path(settings.data) / "readings")
-    for workspace in (own_voices, readings):
-        workspace.sweep()
+def _studio() -> Studio:
     return Studio(
         jobs=Jobs(_speaker()),
         codec=engine.codec,
@@ -168,20 +178,15 @@ def _studio(settings: argparse.Namespace) -> Studio:
         voices=VoiceLibrary(ROOT / "assets" / "voices", own_voices),
         presets=load_presets(),
         readings=readings,
-        codecs=_codecs(settings, tokenizer),
+        codecs=_codecs(),
     )
 
 
 try:
-    settings = _arguments()
     engine = LocalEngine.load(
-        find_checkpoint(settings.checkpoint, "generation"),
-        tokenizer=settings.tokenizer,
-        device=settings.device,
-        dtype=settings.dtype,
-        say=print,
+        checkpoint, tokenizer=settings.tokenizer, device=settings.device, dtype=settings.dtype, say=print
     )
-    studio = _studio(settings)
+    studio = _studio()
 except StudioError as problem:
     sys.exit(f"Higgs Studio: {problem}")
 demo: gr.Blocks = build_page(studio)
@@ -191,6 +196,7 @@ if __name__ == "__main__":
     demo.queue(default_concurrency_limit=4, max_size=64).launch(
         max_file_size=UPLOAD_LIMIT,
         show_error=False,
+        ssr_mode=False,  # its proxy would not pass our own routes on
         run_history=False,  # visitors' voices do not belong into a browser's history
         footer_links=["api", "settings"],
         app_kwargs=web_parts(studio.readings, server_name, os.environ.get("HIGGS_ALLOWED_HOSTS", "")),

@@ -53,11 +53,14 @@ def desktop(page: Page, address: str) -> None:
     page.wait_for_timeout(500)
     shoot(page, "error-dark")
     open_studio(page, address, "light")
-    page.get_by_role("tab", name="Codec").click()
-    page.click("#hs-codec-go")
-    page.wait_for_selector("#hs-codec-result canvas", state="visible")
+    page.get_by_role("tab", name="Codec lab").click()
+    page.click("#hs-lab-compare")
+    page.wait_for_function("document.querySelector('#hs-lab-status .hs-status-words')?.textContent.startsWith('Done')")
+    page.click("#hs-bench .hs-version >> nth=2")
+    page.wait_for_selector("#hs-bench canvas[data-painted$='/2']")
+    page.evaluate("scrollTo(0, 0)")
     page.wait_for_timeout(500)
-    shoot(page, "codec")
+    shoot(page, "codec", whole=True)
 
 
 def main() -> None:

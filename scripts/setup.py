@@ -4,6 +4,8 @@ Needs only Python 3.11 or later and its pip. Chooses the torch build that fits t
 anything large is fetched. Run again it does nothing that is done.
 """
 
+from __future__ import annotations  # an older Python must get as far as the sentence about its age
+
 import argparse
 import json
 import os
@@ -96,6 +98,8 @@ def install_torch(pinned: list[str]) -> None:
         elif platform.system() == "Linux":
             install_cpu_torch()
         else:
+            if platform.system() == "Darwin" and platform.machine() == "x86_64":
+                sys.exit("Intel Macs have no torch any more that transformers runs on. Use Linux or Apple silicon.")
             install([TORCH_CPU])
     # its newest release serves every torch since; see studio/torchaudio_on_cpu.py
     install([line for line in pinned if line.startswith("torchaudio")], "--no-deps")
@@ -146,9 +150,8 @@ def system_package(name: str, find: Callable[[], str | None], why: str) -> None:
         run(*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-qq", name, quiet=True)
     elif shutil.which("brew"):
         run("brew", "install", *(["--cask"] if name == "chromium" else []), name, quiet=True)
-    if not find() and name == "chromium":
-        run(PYTHON, "-m", "playwright", "install", "chromium", quiet=True)  # Playwright's own, where it may download
-    elif not find():
+    playwrights = ("-m", "playwright", "install", "--with-deps", "chromium")  # its own, where it may be downloaded
+    if not find() and not (name == "chromium" and run(PYTHON, *playwrights, quiet=True).returncode == 0):
         print(f"WARNING: {name} could not be installed; install it yourself: {why}.")
 
 

@@ -137,7 +137,7 @@ def find_checkpoint(name: str, kind: Kind) -> Checkpoint:
     given = Path(os.path.expanduser(name))  # noqa: PTH111  Path's own fails for a user who does not exist
     if name and given.is_dir():
         folder = given.resolve()
-        tokenizer = str(folder / "audio_tokenizer") if (folder / "audio_tokenizer").is_dir() else "tokenizer-mini"
+        tokenizer = str(folder / "audio_tokenizer") if (folder / "audio_tokenizer").is_dir() else ""
         return Checkpoint(str(folder), kind, folder.name, "see its model card", folder=folder, tokenizer=tokenizer)
     repo_id, _, revision = name.partition("@")
     if re.fullmatch(r"[\w.-]+/[\w.-]+", repo_id):
@@ -148,6 +148,21 @@ def find_checkpoint(name: str, kind: Kind) -> Checkpoint:
     raise CheckpointMissing(
         f"There is no checkpoint “{name}”. Give {known}, a directory, or OWNER/NAME@COMMIT from the hub."
     )
+
+
+def tokenizer_of(checkpoint: Checkpoint, chosen: str = "") -> Checkpoint:
+    """The audio tokenizer of a generation checkpoint: as chosen, or its own.
+
+    Raises:
+        CheckpointMissing: nobody says which it is; codes of one tokenizer are noise to another.
+    """
+    name = chosen or checkpoint.tokenizer
+    if not name:
+        raise CheckpointMissing(
+            f"Which audio tokenizer belongs to {checkpoint.title}? Give it with --tokenizer (tokenizer, "
+            "tokenizer-mini, a directory), or put it into the checkpoint's audio_tokenizer folder."
+        )
+    return find_checkpoint(name, "tokenizer")
 
 
 def locate(checkpoint: Checkpoint, say: Callable[[str], None] = lambda text: None) -> Path:

@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from studio.conversation import MAX_SPEAKERS, QUIET_ROOM, Conversation, Line, Scene, Speaker
+from studio.conversation import MAX_SCENE_CHARACTERS, MAX_SPEAKERS, QUIET_ROOM, Conversation, Line, Scene, Speaker
 from studio.errors import BadConversation, BadSetting
 from studio.text import check_length
-from studio.voices import Voice, VoiceLibrary
+from studio.voices import MAX_NAME_CHARACTERS, Voice, VoiceLibrary
 
 WAYS = ("lines", "breath")
 PLACES = ("turns", "scene")
@@ -43,6 +43,7 @@ class Draft:
 
         Raises:
             BadSetting: a key does not exist or holds the wrong thing; the message names source and key.
+            BadConversation: a name, a description or the scene is too long.
         """
         values = _keys(data, TYPES, source)
         speakers = tuple(
@@ -50,6 +51,7 @@ class Draft:
         )
         if len(speakers) > MAX_SPEAKERS:
             raise BadSetting(f"{source}: there are {len(speakers)} speakers; at most {MAX_SPEAKERS} can take part.")
+        check_length(values.get("scene", ""), f"{source}: the scene", MAX_SCENE_CHARACTERS)
         items = values.get("lines", [])
         if len(items) > MAX_ROWS:
             raise BadSetting(f"{source}: there are {len(items)} lines; at most {MAX_ROWS} are taken.")
@@ -83,14 +85,17 @@ class Draft:
         check_length("\n".join(row[1] for row in self.rows if row), "The script")
         speaking = {row[0] for row in self.rows if row and row[1].strip()}
         speakers = tuple(
-            self._cast(speaker, voices) if index in speaking else Speaker(speaker["name"])
-            for index, speaker in enumerate(self.speakers)
+            self._cast(speaker, name, voices) if index in speaking else Speaker(name)
+            for index, (speaker, name) in enumerate(zip(self.speakers, self.names, strict=True))
         )
         groups: list[list[Line]] = [[]]
-        for number, row in enumerate(self.rows, 1):
+        number = 0
+        for row in self.rows:
             if row is None:
                 groups.append([])
-            elif row[1].strip():
+                continue
+            number += 1  # as the page counts: every line, dividers not
+            if row[1].strip():
                 groups[-1].append(Line(row[0], row[1], number))
         spoken = [
             Conversation(tuple(lines), speakers, Scene(self.scene), self.references, self.system)
@@ -101,10 +106,14 @@ class Draft:
             raise BadConversation("There is nothing to speak yet. Type a line, or load a preset.")
         for conversation in spoken:
             conversation.check()
-        return [conversation.with_speaking_cast() for conversation in spoken]
+        return spoken
 
-    def _cast(self, speaker: Mapping[str, str], voices: VoiceLibrary) -> Speaker:
-        name = speaker["name"].strip() or "Somebody"
+    @property
+    def names(self) -> list[str]:
+        """What the speakers are called; "Speaker 2" who has no name."""
+        return [speaker["name"].strip() or f"Speaker {number}" for number, speaker in enumerate(self.speakers, 1)]
+
+    def _cast(self, speaker: Mapping[str, str], name: str, voices: VoiceLibrary) -> Speaker:
         if speaker["kind"] == "reference":
             if not speaker["reference"]:
                 raise BadConversation(f"{name} has no voice yet. Choose one in the cast, or let the model choose.")
@@ -154,6 +163,8 @@ def _one_of(value: str, allowed: Sequence[str], what: str) -> Any:
 
 def _speaker(item: Any, source: str) -> dict[str, str]:
     values = _keys(item, dict.fromkeys(("name", "kind", "description", "reference"), str), source)
+    check_length(values.get("name", ""), f"{source}: the name", MAX_NAME_CHARACTERS)
+    check_length(values.get("description", ""), f"{source}: the description", MAX_SCENE_CHARACTERS)
     kind = _one_of(values.get("kind", "smart"), KINDS, f"{source}: kind")
     return {
         "name": values.get("name", ""),

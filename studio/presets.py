@@ -20,6 +20,7 @@ class Preset:
     about: str
     draft: Draft
     sampling: Sampling
+    seed: int | None  # only where the preset is about this very seed; else each generation draws its own
 
     @classmethod
     def read(cls, path: Path) -> "Preset":
@@ -40,11 +41,14 @@ class Preset:
         for key in data:
             if key not in keys:
                 raise BadSetting(f"{path.name}: there is no key {key!r}. There are: {', '.join(keys)}.")
+        sampling = data.get("sampling", {})
+        checked = Sampling.from_dict(sampling, f"{path.name}, sampling")
         return cls(
             data["title"],
             str(data.get("about", "")),
             Draft.read(data.get("conversation"), f"{path.name}, conversation"),
-            Sampling.from_dict(data.get("sampling", {}), f"{path.name}, sampling"),
+            checked,
+            checked.seed if "seed" in sampling else None,
         )
 
 

@@ -62,7 +62,12 @@ class Sampling:
     """
 
     temperature: float = _dial(
-        0.5, 0.0, 2.0, 0.05, "Temperature", "How freely codes are drawn; 0 always takes the likeliest."
+        0.5,
+        0.0,
+        2.0,
+        0.05,
+        "Temperature",
+        "How freely codes are drawn; 0 takes the likeliest (repeats are still redrawn unless the RAS window is 0).",
     )
     top_k: int = _dial(30, 0, 1026, 1, "Top-k", "Draw among this many likeliest codes; 0 draws among all.")
     top_p: float = _dial(

@@ -6,7 +6,7 @@ Text that follows without a tag goes on with the line above it.
 import re
 from collections.abc import Sequence
 
-from studio.conversation import Line
+from studio.conversation import MAX_SPEAKERS, Line
 from studio.errors import BadConversation
 from studio.text import check_length, clean
 
@@ -16,6 +16,7 @@ NAME = r"[^:：\n]{1,40}"
 NAMED = re.compile(rf"({NAME})([:：]\s*)(.*)")
 LOOKS_LIKE_A_NAME = re.compile(r"[^\W\d_a-z][\w.'’-]*(?:\s+[\w.'’-]+){0,2}$")
 LONGEST_SCRIPT = 40_000  # characters, tags and names included
+MOST_PROBLEMS = 8  # told at once
 
 Part = Line | None  # None stands for a divider
 
@@ -34,8 +35,11 @@ def parse_script(script: str, names: Sequence[str]) -> list[Part]:
         BadConversation: every line that cannot be understood, with its number and what to do.
     """
     check_length(script, "The script", LONGEST_SCRIPT)
+    if len(names) > MAX_SPEAKERS:
+        raise BadConversation(f"There are {len(names)} speakers; at most {MAX_SPEAKERS} can take part.")
     if not names and script.strip():
         raise BadConversation("There is nobody in the cast. Add a speaker first.")
+    folded = [_plain(name).casefold() for name in names]
     parts: list[Part] = []
     problems: list[str] = []
     for number, raw in enumerate(clean(script).split("\n"), 1):
@@ -46,7 +50,7 @@ def parse_script(script: str, names: Sequence[str]) -> list[Part]:
             parts.append(None)
             continue
         try:
-            found = _tagged(text, number, names)
+            found = _tagged(text, number, folded)
         except BadConversation as problem:
             problems.append(str(problem))
             continue
@@ -60,17 +64,17 @@ def parse_script(script: str, names: Sequence[str]) -> list[Part]:
         elif not problems:
             problems.append(f"Line {number} has no speaker. Begin it with “{names[0]}:” or [SPEAKER0].")
     if problems:
-        raise BadConversation("\n".join(problems))
+        raise BadConversation("\n".join(problems[:MOST_PROBLEMS]))
     return parts
 
 
-def _tagged(text: str, number: int, names: Sequence[str]) -> Line | None:
-    """The line that a tag or a name opens; None where there is neither."""
+def _tagged(text: str, number: int, folded: Sequence[str]) -> Line | None:
+    """The line that a tag or one of the folded names opens; None where there is neither."""
     if tag := TAG.match(text):
         speaker = int(tag[1])
-        if speaker >= len(names):
+        if speaker >= len(folded):
             raise BadConversation(
-                f"Line {number} names [SPEAKER{speaker}], but the cast ends at [SPEAKER{len(names) - 1}]. "
+                f"Line {number} names [SPEAKER{speaker}], but the cast ends at [SPEAKER{len(folded) - 1}]. "
                 "Add a speaker or change the tag."
             )
         return Line(speaker, tag[2], number)
@@ -78,7 +82,7 @@ def _tagged(text: str, number: int, names: Sequence[str]) -> Line | None:
     if not named:
         return None
     name = _plain(named[1])
-    matches = [index for index, known in enumerate(names) if _plain(known).casefold() == name.casefold()]
+    matches = [index for index, known in enumerate(folded) if known == name.casefold()]
     if len(matches) == 1:
         return Line(matches[0], named[3], number)
     if len(matches) > 1:

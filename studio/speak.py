@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from studio.audio import write_wav
-from studio.checkpoints import find_checkpoint
+from studio.checkpoints import find_checkpoint, locate
 from studio.errors import BadSetting, StudioError
 from studio.presets import Preset
 from studio.sampling import fresh_seed
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m studio.speak", description=__doc__)
     parser.add_argument("preset", type=Path, help="a preset file, for example presets/1-two-friends.json")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the WAV file to write")
-    parser.add_argument("--seed", type=int, help="another seed than the preset's; -1 draws one")
+    parser.add_argument("--seed", type=int, help="the same seed gives the same speech; without one, one is drawn")
     add_engine_arguments(parser)
     chosen = parser.parse_args(arguments)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: see app.py
@@ -44,22 +44,27 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _speak(chosen: argparse.Namespace) -> list[Reading]:
-    from studio.engine.local import LocalEngine  # torch takes seconds to import; --help need not wait for it
-
+    if chosen.output.suffix.lower() != ".wav":
+        raise BadSetting(f"What is written is a WAV file. Give a name that ends in .wav, not {chosen.output.name}.")
     if not chosen.output.parent.is_dir() or chosen.output.is_dir():
         raise BadSetting(f"{chosen.output} is no file that can be written. Give a name in a folder that exists.")
     preset = Preset.read(chosen.preset)
     with tempfile.TemporaryDirectory() as folder:
         conversations = preset.draft.conversations(VoiceLibrary(VOICES, Workspace(Path(folder))))
-    seed = preset.sampling.seed if chosen.seed is None else fresh_seed() if chosen.seed < 0 else chosen.seed
+    seeds = (chosen.seed, preset.seed, fresh_seed())
+    sampling = preset.sampling.with_seed(next(seed for seed in seeds if seed is not None))
+    checkpoint = find_checkpoint(chosen.checkpoint, "generation")
+    locate(checkpoint)  # a missing one is said at once: torch, which comes next, takes seconds to import
+    from studio.engine.local import LocalEngine
+
     engine = LocalEngine.load(
-        find_checkpoint(chosen.checkpoint, "generation"),
+        checkpoint,
         tokenizer=chosen.tokenizer,
         device=chosen.device,
         dtype=chosen.dtype,
         say=lambda text: print(text, file=sys.stderr),
     )
-    for step in engine.speak(conversations, preset.sampling.with_seed(seed), preset.draft.way):
+    for step in engine.speak(conversations, sampling, preset.draft.way):
         if isinstance(step, list):
             return step
     raise AssertionError("the engine ends with its readings")

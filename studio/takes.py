@@ -21,6 +21,7 @@ class Stop(StrEnum):
     SILENCE = "silence"
     REPETITION = "repetition"
     STOPPED = "stopped"
+    MUTE = "nothing said"
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +112,10 @@ class Reading:
         """Why each take ended, in order."""
         return tuple(placement.take.stop for placement in self.placements)
 
+    def line_number(self, index: int) -> int:
+        """The number a person knows a line by: its row on the page, else its place in the conversation."""
+        return self.conversation.lines[index].number or index + 1
+
     def facts(self) -> dict[str, Any]:
         """What is worth knowing about it, ready for JSON. Times in seconds."""
         first = self.placements[0].take
@@ -128,7 +133,7 @@ class Reading:
             "stop": sorted({stop.value for stop in self.stops}),
             "takes": [
                 {
-                    "lines": [index + 1 for index in placement.lines],
+                    "lines": [self.line_number(index) for index in placement.lines],
                     "speakers": sorted({names[self.conversation.lines[index].speaker] for index in placement.lines}),
                     "start": round(placement.start_seconds, 3),
                     "end": round(placement.stop_seconds, 3),

@@ -9,6 +9,8 @@ import shutil
 import time
 from pathlib import Path
 
+from studio.errors import StudioError
+
 TOKEN = re.compile(r"[0-9a-f]{32}")
 KEPT_SECONDS = 24 * 3600.0
 SWEEP_SECONDS = 600.0
@@ -18,14 +20,29 @@ class Workspace:
     """Folders by unguessable token below one root."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)  # others on this machine may not list it
+        self.root = root.resolve()
+        self._swept = -SWEEP_SECONDS
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)  # others on this machine may not list it
+        except OSError as problem:
+            raise StudioError(
+                f"{root} cannot be written ({problem.strerror}). Give another folder with --data."
+            ) from None
 
     def make(self) -> tuple[str, Path]:
-        """A new empty folder and its token (128 random bits)."""
+        """A new empty folder and its token (128 random bits). Now and then stale ones are swept on the way.
+
+        Raises:
+            StudioError: the disk does not take it.
+        """
         token = secrets.token_hex(16)
         folder = self.root / token
-        folder.mkdir(parents=True)  # the root too, should somebody have tidied it away
+        try:
+            folder.mkdir(parents=True)  # the root too, should somebody have tidied it away
+        except OSError as problem:
+            raise StudioError(f"Nothing can be stored on the server ({problem.strerror}). Tell its operator.") from None
+        if time.monotonic() - self._swept > SWEEP_SECONDS:
+            self.sweep()
         return token, folder
 
     def find(self, token: str) -> Path | None:

@@ -12,7 +12,16 @@ from typing import Any
 import pytest
 import torch
 
-from studio.checkpoints import CHECKPOINTS, COMMIT, FILES, MODEL_TYPES, Checkpoint, find_checkpoint, locate
+from studio.checkpoints import (
+    CHECKPOINTS,
+    COMMIT,
+    FILES,
+    MODEL_TYPES,
+    Checkpoint,
+    find_checkpoint,
+    locate,
+    tokenizer_of,
+)
 from studio.engine.local import LocalEngine, choose_device
 from studio.errors import BadSetting, CheckpointMissing
 
@@ -96,7 +105,7 @@ def test_a_non_commercial_licence_is_said():
 def test_a_key_a_directory_or_a_commit_names_a_checkpoint(tmp_path: Path):
     assert find_checkpoint("mini", "generation") is CHECKPOINTS["mini"]
     folder = find_checkpoint(str(tmp_path), "generation")
-    assert (folder.folder, folder.tokenizer, folder.source) == (tmp_path, "tokenizer-mini", tmp_path.name)
+    assert (folder.folder, folder.tokenizer, folder.source) == (tmp_path, "", tmp_path.name)
     (tmp_path / "audio_tokenizer").mkdir()
     assert find_checkpoint(str(tmp_path), "generation").tokenizer == str(tmp_path / "audio_tokenizer")
     pinned = find_checkpoint(f"someone/a-model@{SHA}", "generation")
@@ -348,3 +357,10 @@ def test_a_device_this_machine_lacks_is_said(monkeypatch: pytest.MonkeyPatch):
 def test_a_number_type_that_does_not_exist_is_told_those_that_do(dtype: str):
     with pytest.raises(BadSetting, match=r"There is no number type .*Choose auto, float32 or bfloat16"):
         choose_device("cpu", dtype)
+
+
+def test_a_directory_without_a_known_audio_tokenizer_asks_which(tmp_path: Path):
+    checkpoint = find_checkpoint(str(tmp_path), "generation")
+    with pytest.raises(CheckpointMissing, match="Which audio tokenizer belongs to"):
+        tokenizer_of(checkpoint)
+    assert tokenizer_of(checkpoint, "tokenizer-mini").key == "tokenizer-mini"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AutoTokenizer, HiggsAudioV2ForConditionalGeneration
+from transformers import AutoTokenizer, HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneration
 
 from studio.engine.batch import Batch
 from studio.engine.decoder import Decoded, Decoder, Request
@@ -203,6 +203,33 @@ def test_same_seed_gives_same_codes_alone_in_a_batch_and_again(decoder, forms):
     assert not same(other, run(decoder, [Request(forms["scene"], Sampling(seed=98), 60)]))
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_takes_of_one_line_are_what_each_is_alone(decoder, forms, threads):
+    torch.set_num_threads(threads)  # neighbours of one length share a call on one thread
+    try:
+        requests = [Request(forms["scene"], Sampling(seed=seed, temperature=1.0), 25) for seed in range(6)]
+        assert same(run(decoder, requests), [run(decoder, [request])[0] for request in requests])
+    finally:
+        torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("rows", [2, 3, 5, 8])
+def test_rows_of_one_length_attend_together_with_the_bits_each_has_alone(rows):
+    generator = torch.Generator().manual_seed(6)
+    cache = KvCache((1, rows, 8, 512, 64), torch.float32, torch.device("cpu"))
+    cache.block.normal_(generator=generator)
+    heads = torch.randn(rows, 12, 64, generator=generator)
+    table = torch.zeros(512, 1, 64)
+    for length in (40, 77, 128, 300, 511):
+        together = OwnLengths(cache, table, table, [length] * rows).attend(0, heads)
+        for row in range(rows):
+            single = KvCache((1, 1, 8, 512, 64), torch.float32, torch.device("cpu"))
+            single.block.copy_(cache.block[:, row : row + 1])
+            assert torch.equal(
+                OwnLengths(single, table, table, [length]).attend(0, heads[row : row + 1])[0], together[row]
+            )
+
+
 @pytest.mark.parametrize("shape", [(768, 256), (256, 576), (8208, 256)])
 @pytest.mark.parametrize("exact_in_float16", [True, False])
 def test_a_row_times_weights_has_the_same_bits_in_any_batch(shape, exact_in_float16):
@@ -251,6 +278,22 @@ def test_fixed_shapes_as_a_gpu_takes_them_give_the_same_codes(theirs, forms):
         assert np.array_equal(ours.values, generate(theirs, item, 100))
 
 
+@pytest.mark.parametrize("fixed_shapes", [False, True])
+def test_grouped_key_heads_and_weights_that_float16_does_not_hold(forms, fixed_shapes):
+    own = HiggsAudioV2Config.from_pretrained(MINI)
+    own.hidden_size, own.intermediate_size, own.num_hidden_layers = 192, 128, 3
+    own.num_attention_heads, own.num_key_value_heads, own.head_dim = 6, 2, 32
+    torch.manual_seed(4)
+    model = HiggsAudioV2ForConditionalGeneration(own).eval()
+    for name, weights in model.named_parameters():
+        weights.data.normal_(1, 0.2) if "norm" in name else weights.data.normal_(0, 0.15)
+    requests = [Request(item, GREEDY, 20) for item in forms.values()]
+    expected = [generate(model, request.prompt, 20) for request in requests]
+    decoded = run(Decoder(model, fixed_shapes=fixed_shapes), requests)
+    assert len(np.unique(expected[0])) > 20
+    assert all(np.array_equal(ours.values, codes) for ours, codes in zip(decoded, expected, strict=True))
+
+
 def test_a_gpus_pace_gives_the_same_codes(decoder, forms):
     paced = Decoder(load(), slots=3)
     paced._frames_a_launch, paced._launches_ahead = 8, 1
@@ -279,6 +322,13 @@ def test_a_warm_prefix_gives_the_same_codes_and_is_not_computed_again(forms, tok
     assert 0 < sum(computed) < 0.4 * whole
     changed = Request(Prompt(second.prompt.token_ids, second.prompt.audio_rows.roll(1, 1)), second.sampling, 40)
     assert same(run(decoder, [changed]), run(Decoder(load(), prefix_bytes=0), [changed]))
+
+
+def test_a_stretch_is_known_by_everything_before_it():
+    rows = torch.zeros(0, K, dtype=torch.int64)
+    one, other = (Prompt(torch.tensor([first, 5, 5, 5, 5, 5]), rows) for first in (6, 7))
+    keys = [[stretch.key for stretch in stretches(item, (9, 11), 2)] for item in (one, other)]
+    assert len({*keys[0], *keys[1]}) == 6
 
 
 def test_the_prefix_cache_forgets_what_was_used_longest_ago():

@@ -168,7 +168,7 @@ def test_stopping_ends_within_a_frame_and_keeps_what_was_spoken(engine: LocalEng
     (whole,) = spoken(engine, [COFFEE])
     *steps, readings = engine.speak([COFFEE], SEED, cancelled=stop_after(20))
     take = readings[0].placements[0].take
-    assert len(steps) == 21
+    assert len(steps) in (20, 21)
     assert take.stop == Stop.STOPPED
     assert 10 <= take.codes.frames <= 20
     assert np.array_equal(take.codes.values, whole.placements[0].take.codes.values[:, : take.codes.frames])
@@ -191,7 +191,7 @@ def test_stopping_before_the_first_sound_says_so(engine: LocalEngine):
 
 def test_stopping_keeps_the_conversations_that_were_heard_when_others_were_not(engine: LocalEngine):
     many = [replace(COFFEE, scene=Scene(f"Room {index}.")) for index in range(engine._decoder.slots + 1)]
-    readings = spoken(engine, many, cancelled=stop_after(15))
+    readings = spoken(engine, many, cancelled=stop_after(40))
     assert [reading.conversation for reading in readings] == many[:-1]
 
 
@@ -232,9 +232,11 @@ def test_a_take_that_falls_silent_is_cut_and_flagged(
     assert 70 <= reading.placements[0].take.codes.frames <= 90
 
 
-def test_a_take_without_a_frame_is_refused_with_its_words(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch):
+def test_a_take_without_a_frame_is_tried_once_more_and_then_refused(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(engine, "_decoder", FakeDecoder(np.zeros((8, 0), np.int64)))
-    with pytest.raises(GenerationFailed, match=r"The model ended before it said “Hello there.”. Try another seed"):
+    with pytest.raises(GenerationFailed, match="The model ended every line before it said anything. Try another seed"):
         spoken(engine, [HELLO])
 
 

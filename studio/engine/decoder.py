@@ -120,10 +120,12 @@ class Decoder:
                 stopped = {row.index: row.decoded("stopped") for row in [*speaking, *waiting]}
                 yield _progress(rows, stopped)
                 return
-            while waiting and len(speaking) < batch.slots:
+            while waiting and len(speaking) < batch.slots and not cancelled():
                 speaking.append(waiting.popleft())
                 request = speaking[-1].request
                 batch.enter(request.prompt, request.sampling, self._prefixes, self._stretch)
+            if not speaking:
+                continue  # cancelled before the first prompt was in
             launches.append(_Launch(batch, list(speaking), self._frames_a_launch))
             if len(launches) <= self._launches_ahead:
                 continue
@@ -230,7 +232,7 @@ class _Launch:
         """Each row with its frames, int64 [F, K]; waits for them."""
         if self._arrived is not None:
             self._arrived.synchronize()
-        codes = self._codes.numpy()
+        codes = self._codes.cpu().numpy()
         for slot, row in enumerate(self._rows):
             yield row, codes[:, slot]
 

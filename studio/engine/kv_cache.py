@@ -2,7 +2,7 @@
 
 import math
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch.nn import functional
@@ -78,8 +78,10 @@ def _blank(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> 
 class OwnLengths:
     """Places for a step on the CPU: each row attends over exactly its own positions.
 
-    One call a row costs some microseconds more than one masked call for all, and buys that the
-    shape of the computation, so its bits, do not depend on the other rows.
+    That takes more calls than one masked call for all, and buys that the shape of the computation,
+    so its bits, do not depend on the other rows. Only neighbours of one length, as takes of one
+    line are, share a call, and only on one thread: there the bits stay what they are alone, on
+    several they do not (tests/test_decoder.py tries both).
     """
 
     def __init__(self, cache: KvCache, cos: torch.Tensor, sin: torch.Tensor, positions: Sequence[int]) -> None:
@@ -87,30 +89,42 @@ class OwnLengths:
         self.cos, self.sin = cos[index], sin[index]
         block, heads = cache.block, cache.key_heads
         self._key_heads = heads
+        groups = list(_neighbours(positions, alone=torch.get_num_threads() > 1))
+        self._sizes = [last - first for first, last in groups]
         # Views for all layers at once: slicing a layer at a time would cost more than attending.
-        rows = [block[:, row, None] for row in range(len(positions))]  # [layers, 1, 2 * key heads, capacity, D]
-        self._slots = _by_layer([row[:, 0, :, at] for row, at in zip(rows, positions, strict=True)])
-        self._keys = _by_layer([row[:, :, :heads, : at + 1] for row, at in zip(rows, positions, strict=True)])
-        self._values = _by_layer([row[:, :, heads:, : at + 1] for row, at in zip(rows, positions, strict=True)])
+        rows = [block[:, first:last] for first, last in groups]  # [layers, rows, 2 * key heads, capacity, D]
+        ends = [positions[first] for first, _ in groups]
+        self._slots = _by_layer([row[:, :, :, end] for row, end in zip(rows, ends, strict=True)])
+        self._keys = _by_layer([row[:, :, :heads, : end + 1] for row, end in zip(rows, ends, strict=True)])
+        self._values = _by_layer([row[:, :, heads:, : end + 1] for row, end in zip(rows, ends, strict=True)])
 
     def attend(self, layer: int, heads: torch.Tensor) -> torch.Tensor:
         """See `Places.attend`."""
         rows, count, head_dim = heads.shape
         query_heads = count - 2 * self._key_heads
         queries, fresh = heads.split((query_heads, 2 * self._key_heads), 1)
-        for slot, keys_values in zip(self._slots[layer], fresh.unbind(), strict=True):
-            slot.copy_(keys_values)
+        for slots, keys_values in zip(self._slots[layer], fresh.split(self._sizes), strict=True):
+            slots.copy_(keys_values)
         # The queries that share a key head stand as its query positions: no repeated keys.
-        grouped = queries.view(rows, self._key_heads, -1, head_dim).split(1)
+        grouped = queries.view(rows, self._key_heads, -1, head_dim).split(self._sizes)
         attended = [
             functional.scaled_dot_product_attention(query, keys, values)
             for query, keys, values in zip(grouped, self._keys[layer], self._values[layer], strict=True)
         ]
-        return (attended[0] if rows == 1 else torch.cat(attended)).reshape(rows, -1)
+        return (attended[0] if len(attended) == 1 else torch.cat(attended)).reshape(rows, -1)
+
+
+def _neighbours(positions: Sequence[int], alone: bool) -> Iterator[tuple[int, int]]:
+    """First and last (excluded) of each run of equal positions; with `alone`, of each row."""
+    first = 0
+    for row in range(1, len(positions) + 1):
+        if alone or row == len(positions) or positions[row] != positions[first]:
+            yield first, row
+            first = row
 
 
 def _by_layer(views: Sequence[torch.Tensor]) -> list[tuple[torch.Tensor, ...]]:
-    """One [layers, ...] view a row -> for each layer, one view a row."""
+    """One [layers, ...] view a group -> for each layer, one view a group."""
     return list(zip(*[view.unbind() for view in views], strict=True))
 
 
@@ -126,8 +140,10 @@ class SharedSpan:
         self._span = span
         self._rows = torch.arange(len(positions), device=positions.device)
         self._positions = positions
-        reach = torch.arange(span, device=positions.device)
-        self._mask = (reach <= positions.unsqueeze(1)).view(len(positions), 1, 1, span)
+        beyond = torch.arange(span, device=positions.device) > positions.unsqueeze(1)
+        # As numbers to add: attention would turn a mask of booleans into them anew in every layer.
+        mask = torch.zeros(beyond.shape, dtype=cache.block.dtype, device=positions.device)
+        self._mask = mask.masked_fill_(beyond, -torch.inf).view(len(positions), 1, 1, span)
 
     def attend(self, layer: int, heads: torch.Tensor) -> torch.Tensor:
         """See `Places.attend`."""

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, HiggsAudioV2ForConditionalGeneration, PreTrainedTokenizerBase
 
-from studio.checkpoints import Checkpoint, find_checkpoint, locate
+from studio.checkpoints import Checkpoint, locate, tokenizer_of
 from studio.codecs.higgs import HiggsCodec
 from studio.codes import Codes
 from studio.conversation import Conversation
-from studio.engine.decoder import Decoded, Decoder, Request
+from studio.engine.decoder import Decoded, DecodeProgress, Decoder, Request
 from studio.engine.guard import Guard
 from studio.engine.prompt import PromptBuilder
-from studio.errors import BadSetting, GenerationFailed
+from studio.errors import BadConversation, BadSetting, GenerationFailed
 from studio.sampling import Sampling
 from studio.speech import LineProgress, LineState, Progress, Way
 from studio.takes import Reading, Stop, Take
@@ -101,7 +101,7 @@ class LocalEngine:
         """
         device, torch_dtype = choose_device(device, dtype)
         folder = locate(checkpoint, say)
-        codec_folder = locate(find_checkpoint(tokenizer or checkpoint.tokenizer, "tokenizer"), say)
+        codec_folder = locate(tokenizer_of(checkpoint, tokenizer), say)
         model = HiggsAudioV2ForConditionalGeneration.from_pretrained(
             folder, dtype=torch_dtype, use_safetensors=True, local_files_only=True
         )
@@ -140,6 +140,10 @@ class LocalEngine:
             for wave in ([job for job in jobs if not job.follows], [job for job in jobs if job.follows]):
                 if wave and not (jobs[0].take and cancelled()):
                     yield from self._decode(wave, jobs, started, cancelled)
+                if mute := [job for job in wave if job.take and job.take.stop == Stop.MUTE]:
+                    for job in mute:  # ended before it began: one more try, with a seed of its own
+                        job.sampling, job.take = job.sampling.for_line(0), None
+                    yield from self._decode(mute, jobs, started, cancelled)
             compute_seconds = time.perf_counter() - started
         readings = []
         for index, conversation in enumerate(conversations):
@@ -148,7 +152,12 @@ class LocalEngine:
             if heard:
                 readings.append(Reading.one_after_another(conversation, heard, sampling, compute_seconds))
         if not readings:
-            raise GenerationFailed("It was stopped before there was anything to hear.")
+            mute = any(job.take and job.take.stop == Stop.MUTE for job in jobs)
+            raise GenerationFailed(
+                "The model ended every line before it said anything. Try another seed, or reword the text."
+                if mute
+                else "It was stopped before there was anything to hear."
+            )
         yield readings
 
     def _jobs(self, index: int, conversation: Conversation, sampling: Sampling, way: Way) -> Iterator[_Job]:
@@ -181,42 +190,72 @@ class LocalEngine:
     ) -> Iterator[Progress]:
         """Run one wave of jobs through the decoder, filling in their takes."""
         requests = [self._request(job) for job in wave]
+        speaking = {id(job) for job in wave}
         expected = [round(self._spoken_seconds(job.text) * self.codec.frame_rate) for job in jobs]
 
         def watch(index: int, values: np.ndarray) -> str | None:
             return self._guard.watch(values)
 
-        for step in self._decoder.decode(requests, watch, cancelled):
+        for step in self._on_one_core(self._decoder.decode(requests, watch, cancelled)):
             for job, frames in zip(wave, step.frames, strict=True):
                 job.frames = frames
             for index, decoded in step.finished.items():
-                wave[index].take = self._take(decoded, requests[index], wave[index])
+                wave[index].take = self._take(decoded, requests[index])
                 wave[index].frames = decoded.values.shape[1]
             expected_frames = sum(
                 job.frames if job.take else max(job.frames, guess) for job, guess in zip(jobs, expected, strict=True)
             )
             yield Progress(
-                tuple(LineProgress(job.conversation, job.lines, job.frames, _state(job, wave)) for job in jobs),
+                tuple(
+                    LineProgress(job.conversation, job.lines, job.frames, _state(job, id(job) in speaking))
+                    for job in jobs
+                ),
                 expected_frames,
                 self.codec.frame_rate,
                 time.perf_counter() - started,
             )
 
-    def _request(self, job: _Job) -> Request:
-        voice = None
-        if job.follows and job.follows.take and job.follows.take.codes.frames:
-            speaker = job.make(None).speakers[0]
-            voice = replace(
-                speaker.voice, reference=Reference("first line", job.follows.text, codes=job.follows.take.codes)
-            )
-        budget = self.frame_budget(job.text, job.sampling)
-        return Request(self._prompts.build(job.make(voice), self.codes_of, budget), job.sampling, budget)
+    def _on_one_core(self, steps: Iterator[DecodeProgress]) -> Iterator[DecodeProgress]:
+        """Decode steps, each on one core: a frame is too little work to share, and sharing waits for a busy core."""
+        while True:
+            threads = torch.get_num_threads()
+            torch.set_num_threads(1 if self.device == "cpu" else threads)
+            try:
+                step = next(steps, None)
+            finally:
+                torch.set_num_threads(threads)
+            if step is None:
+                return
+            yield step
 
-    def _take(self, decoded: Decoded, request: Request, job: _Job) -> Take:
+    def _request(self, job: _Job) -> Request:
+        budget = self.frame_budget(job.text, job.sampling)
+        if voice := self._found_voice(job):
+            try:
+                return Request(self._prompts.build(job.make(voice), self.codes_of, budget), job.sampling, budget)
+            except BadConversation:
+                pass  # the first line is too long to stand before this one: speak it in a voice of its own
+        conversation = job.make(None)
+        try:
+            return Request(self._prompts.build(conversation, self.codes_of, budget), job.sampling, budget)
+        except BadConversation as problem:
+            if len(job.lines) > 1:
+                raise BadConversation(f"{problem} Or speak it line by line.") from None
+            raise BadConversation(f"Line {conversation.lines[0].number or job.lines[0] + 1}: {problem}") from None
+
+    @staticmethod
+    def _found_voice(job: _Job) -> Voice | None:
+        """The voice of the line that this one follows, with that line as its reference."""
+        if not (job.follows and job.follows.take and job.follows.take.codes.frames):
+            return None
+        reference = Reference("first line", job.follows.text, codes=job.follows.take.codes)
+        return replace(job.make(None).speakers[0].voice, reference=reference)
+
+    def _take(self, decoded: Decoded, request: Request) -> Take:
         codes = Codes(decoded.values, self.codec.frame_rate, self.codec.codebook_size)
         stop = Stop.ENDED if decoded.ended else Stop(decoded.stopped_because or Stop.BUDGET)
         if codes.frames == 0 and stop != Stop.STOPPED:
-            raise GenerationFailed(f"The model ended before it said “{job.text[:40]}”. Try another seed, or reword it.")
+            stop = Stop.MUTE
         codes = self._guard.trimmed(codes, stop) if codes.frames else codes
         audio = self.codec.decode(codes)
         if not np.isfinite(audio.samples).all():
@@ -248,10 +287,10 @@ class LocalEngine:
         return len(text.encode()) * SECONDS_PER_BYTE + sum(map(str.isdigit, text)) * SECONDS_PER_DIGIT
 
 
-def _state(job: _Job, wave: list[_Job]) -> LineState:
+def _state(job: _Job, in_wave: bool) -> LineState:
     if job.take:
         return "done" if job.take.stop == Stop.ENDED else "flagged"
-    return "speaking" if any(job is other for other in wave) and job.frames else "waiting"
+    return "speaking" if in_wave and job.frames else "waiting"
 
 
 def choose_device(device: str, dtype: str) -> tuple[str, torch.dtype]:

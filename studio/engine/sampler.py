@@ -176,7 +176,7 @@ def next_frame(logits: torch.Tensor, state: SamplerState, plan: Plan, special: S
 
     state.codes.copy_(drawn)
     state.recent.copy_(torch.cat((state.recent[:, 1:], drawn.masked_fill(drawn >= special.begin, -1).unsqueeze(1)), 1))
-    just_ended = torch.where((drawn == special.end).any(1), state.frame, NEVER)
+    just_ended = state.frame.masked_fill((drawn != special.end).all(1), NEVER)
     torch.minimum(state.ended_at, just_ended, out=state.ended_at)
     state.frame.add_(1)
     return state.codes

@@ -16,23 +16,22 @@ LONGEST_WIDTH = 1_500  # columns: finer than any screen shows at once
 SHOWN_RANGE_DB = 80.0
 
 
-def mel_picture(audio: Audio, highest_hz: float | None = None) -> np.ndarray:
+def mel_picture(audio: Audio) -> np.ndarray:
     """Log-mel spectrogram in 256 steps: 0 is 80 dB below the reference level or less, 255 the reference.
 
     The reference is fixed (a full-scale sine in the middle of a band, 0 dB), so pictures of two sounds compare.
 
     Args:
-        audio: What to show; mixed to mono.
-        highest_hz: Upper edge of the highest band; half the sample rate if absent.
+        audio: What to show; mixed to mono. The highest band ends at half its sample rate.
 
     Returns:
         uint8 `[MEL_BINS, columns]`, lowest band first, at most `LONGEST_WIDTH` columns.
     """
     samples = audio.mono().samples[0]
     window = max(256, 2 ** round(np.log2(FFT_SECONDS * audio.sample_rate)))
-    hop = max(window // 4, -(-samples.size // LONGEST_WIDTH))
+    hop = window // 4
     size = max(window, SHORTEST_FFT)
-    top_hz = highest_hz or audio.sample_rate / 2
+    top_hz = audio.sample_rate / 2
     bands = librosa.filters.mel(sr=audio.sample_rate, n_fft=size, n_mels=MEL_BINS, fmax=top_hz, norm=None)
     padded = np.pad(samples, (0, max(0, size - samples.size)))
     power = np.abs(librosa.stft(padded, n_fft=size, hop_length=hop, win_length=window)) ** 2
@@ -42,7 +41,15 @@ def mel_picture(audio: Audio, highest_hz: float | None = None) -> np.ndarray:
     reference = (bands * _hann_lobe(away_hz * window / audio.sample_rate) ** 2).sum(axis=1) * (window / 4) ** 2
     decibels = 10 * np.log10(np.maximum(bands @ power / reference[:, None], 1e-12))
     steps = np.clip((decibels + SHOWN_RANGE_DB) / SHOWN_RANGE_DB, 0, 1) * 255
-    return np.round(steps).astype(np.uint8)[:, :LONGEST_WIDTH]
+    return _narrowed(np.round(steps).astype(np.uint8))
+
+
+def _narrowed(picture: np.ndarray) -> np.ndarray:
+    """At most `LONGEST_WIDTH` columns, each the loudest of those it stands for: nothing short goes missing."""
+    columns = picture.shape[1]
+    if columns <= LONGEST_WIDTH:
+        return picture
+    return np.maximum.reduceat(picture, np.linspace(0, columns, LONGEST_WIDTH, endpoint=False).astype(int), axis=1)
 
 
 def _hann_lobe(bins: np.ndarray) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 import contextvars
 import logging
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
@@ -34,13 +34,13 @@ class Job:
         self.readings: list[Reading] = []
         self.problem: StudioError | None = None
         self._stop = threading.Event()
-        self._news = threading.Condition()
+        self._finished = threading.Event()
         self._context = contextvars.copy_context()  # a Space counts GPU time against the visitor named in it
 
     @property
     def finished(self) -> bool:
         """Whether nothing more will happen."""
-        return self.state in ("done", "failed")
+        return self._finished.is_set()
 
     @property
     def stopping(self) -> bool:
@@ -52,25 +52,25 @@ class Job:
         self._stop.set()
 
     def wait(self, seconds: float) -> None:
-        """Wait until something changed, at most so long."""
-        with self._news:
-            self._news.wait(seconds)
+        """Wait until it has finished, at most so long."""
+        self._finished.wait(seconds)
 
     def run(self, speak: Speak) -> None:
         """Do the work in this thread. Whatever goes wrong ends up in `problem`, in words for a person."""
         self.state = "running"
         try:
-            if self.stopping:
-                raise GenerationFailed("It was stopped while it waited.")
             self._context.run(self._follow, speak)  # all of it: a generator's body runs where it is iterated
-            self.state = "done"
+            self._finish("done")
         except StudioError as problem:
-            self.problem, self.state = problem, "failed"
+            self.fail(problem)
         except Exception:
             log.exception("a generation failed")
-            self.problem = GenerationFailed("Something went wrong in the engine; its log says what. Try again.")
-            self.state = "failed"
-        self._tell()
+            self.fail(GenerationFailed("Something went wrong in the engine; its log says what. Try again."))
+
+    def fail(self, problem: StudioError) -> None:
+        """End it with a reason."""
+        self.problem = problem
+        self._finish("failed")
 
     def _follow(self, speak: Speak) -> None:
         for step in speak(self.conversations, self.sampling, self.way, self._stop.is_set):
@@ -78,11 +78,10 @@ class Job:
                 self.readings = step
             else:
                 self.progress = step
-            self._tell()
 
-    def _tell(self) -> None:
-        with self._news:
-            self._news.notify_all()
+    def _finish(self, state: State) -> None:
+        self.state = state
+        self._finished.set()
 
 
 class Jobs:
@@ -90,9 +89,9 @@ class Jobs:
 
     def __init__(self, speak: Speak) -> None:
         self._speak = speak
-        self._waiting: queue.Queue[Job] = queue.Queue(MOST_WAITING)
-        self._open: list[Job] = []
-        self._guard = threading.Lock()
+        self._waiting: deque[Job] = deque()
+        self._running: Job | None = None
+        self._change = threading.Condition()
         threading.Thread(target=self._work, name="jobs", daemon=True).start()
 
     def submit(self, owner: str, conversations: Sequence[Conversation], sampling: Sampling, way: Way) -> Job:
@@ -102,30 +101,40 @@ class Jobs:
             GenerationFailed: too many are waiting already.
         """
         job = Job(owner, conversations, sampling, way)
-        with self._guard:
-            try:
-                self._waiting.put_nowait(job)
-            except queue.Full:
-                raise GenerationFailed(f"{MOST_WAITING} others are waiting already. Try again in a minute.") from None
-            self._open.append(job)
+        with self._change:
+            if len(self._waiting) >= MOST_WAITING:
+                raise GenerationFailed(f"{MOST_WAITING} others are waiting already. Try again in a minute.")
+            self._waiting.append(job)
+            self._change.notify()
         return job
 
     def ahead(self, job: Job) -> int:
         """How many jobs are to be finished before this one begins."""
-        with self._guard:
-            return self._open.index(job) if job in self._open else 0
+        with self._change:
+            return self._waiting.index(job) + (self._running is not None) if job in self._waiting else 0
+
+    def cancel(self, job: Job) -> None:
+        """Stop a job: at once while it waits, within one frame while it runs."""
+        with self._change:
+            job.stop()
+            if job in self._waiting:
+                self._waiting.remove(job)
+                job.fail(GenerationFailed("It was stopped while it waited."))
 
     def stop(self, owner: str) -> int:
         """Stop all jobs of one owner. Returns how many there were."""
-        with self._guard:
-            theirs = [job for job in self._open if job.owner == owner]
+        with self._change:
+            running = [self._running] if self._running else []
+            theirs = [job for job in (*running, *self._waiting) if job.owner == owner]
         for job in theirs:
-            job.stop()
+            self.cancel(job)
         return len(theirs)
 
     def _work(self) -> None:
         while True:
-            job = self._waiting.get()
-            job.run(self._speak)
-            with self._guard:
-                self._open.remove(job)
+            with self._change:
+                self._change.wait_for(lambda: self._waiting)
+                self._running = self._waiting.popleft()
+            self._running.run(self._speak)
+            with self._change:
+                self._running = None

@@ -71,10 +71,11 @@ def web_parts(files: Workspace, server_name: str, allowed_hosts: str = "") -> di
     Args:
         files: The folders whose files may be fetched by token.
         server_name: The address listened on; on a loopback address only loopback names are answered.
-        allowed_hosts: Further host names, separated by commas; needed names if the studio is not on loopback.
+        allowed_hosts: Further host names, separated by commas. Without any, an address that is not loopback
+            answers under every name: behind it, only a proxy's own check keeps DNS rebinding out.
     """
     named = tuple(filter(None, (name.strip().lower() for name in allowed_hosts.split(","))))
-    hosts = (*LOOPBACK, *named) if server_name in LOOPBACK else named
+    hosts = (*LOOPBACK, *named) if named or server_name in LOOPBACK else ()
 
     async def file(request: Request) -> Response:
         folder = files.find(request.path_params["token"])

@@ -1,6 +1,8 @@
-"""Errors that a person can mend, turned into what the page shows: in this one place."""
+"""What the page says in a message: errors a person can mend, and warnings, always as plain text."""
 
 import functools
+import html
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -11,14 +13,40 @@ from studio.errors import StudioError
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
+def message(problem: StudioError) -> gr.Error:
+    """A message on the page. Gradio shows its text as HTML, and files' names are part of it: so it is escaped."""
+    return gr.Error(html.escape(str(problem), quote=False), duration=12, print_exception=False)
+
+
+def warn(text: str) -> None:
+    """A warning on the page, as plain text."""
+    gr.Warning(html.escape(text, quote=False))
+
+
+def told(text: str, *, wrong: bool) -> Any:
+    """A sentence beside the form it is about: put it into a `gr.HTML`. It is shown as plain text."""
+    look, role = ("hs-problem", "alert") if wrong else ("hs-notice", "status")
+    return gr.update(value=f'<p class="{look}" role="{role}">{html.escape(text)}</p>', visible=True)
+
+
 def answering(handler: Handler) -> Handler:
     """Turn a `StudioError` of a handler into a message on the page; everything else propagates."""
+    if inspect.isgeneratorfunction(handler):
+
+        @functools.wraps(handler)
+        def answers(*arguments: Any, **named: Any) -> Any:
+            try:
+                yield from handler(*arguments, **named)
+            except StudioError as problem:
+                raise message(problem) from None
+
+        return answers  # type: ignore[return-value]
 
     @functools.wraps(handler)
     def answer(*arguments: Any, **named: Any) -> Any:
         try:
             return handler(*arguments, **named)
         except StudioError as problem:
-            raise gr.Error(str(problem), duration=12, print_exception=False) from None
+            raise message(problem) from None
 
     return answer  # type: ignore[return-value]

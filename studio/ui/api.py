@@ -17,6 +17,7 @@ from studio.audio import write_wav
 from studio.draft import Draft
 from studio.errors import BadConversation, StudioError
 from studio.sampling import Sampling, fresh_seed
+from studio.ui.answers import message
 from studio.ui.studio import Studio
 
 POLL_SECONDS = 0.2
@@ -49,15 +50,15 @@ def speak_endpoint(studio: Studio) -> None:
             sampling = Sampling().with_seed(int(seed) if seed is not None and seed >= 0 else fresh_seed())
             job = studio.jobs.submit(request.session_hash or "", conversations, sampling, draft.way)
         except StudioError as problem:
-            raise gr.Error(str(problem), print_exception=False) from None
+            raise message(problem) from None
         try:
             while not job.finished:
                 job.wait(POLL_SECONDS)
                 yield gr.skip(), {"state": job.state, "frames": job.progress.frames if job.progress else 0}
         finally:
-            job.stop()  # nobody listens any more
+            studio.jobs.cancel(job)  # nobody listens any more
         if job.problem:
-            raise gr.Error(str(job.problem), print_exception=False)
+            raise message(job.problem)
         reading = job.readings[0]
         with tempfile.TemporaryDirectory() as folder:  # Gradio takes its own copy
             yield str(write_wav(reading.audio, Path(folder) / "speech.wav")), reading.facts()

@@ -3,14 +3,11 @@
 import gradio as gr
 
 from studio.ui.bench import listening_bench
-from studio.ui.compare_panel import NOTHING_MEASURED, compare_panel
+from studio.ui.blind_panel import blind_tests
+from studio.ui.codes_panel import codes_panel
+from studio.ui.compare_panel import NOTHING_HEARD, NOTHING_MEASURED, compare_panel
 from studio.ui.measures import measure_view
 from studio.ui.studio import Studio
-
-NOTHING_YET = (
-    "Choose sounds and codecs and press Compare. Original and every version appear here, to switch between while "
-    "they play."
-)
 
 
 def codec_tab(studio: Studio, spoken: gr.JSON) -> None:
@@ -20,8 +17,13 @@ def codec_tab(studio: Studio, spoken: gr.JSON) -> None:
             panel = compare_panel(studio, spoken)
         with gr.Column(elem_classes="hs-zone", min_width=340, scale=3), gr.Tabs():
             with gr.Tab("Listen", render_children=True):
-                bench = listening_bench(studio, NOTHING_YET, "hs-bench")
+                bench = listening_bench(studio, NOTHING_HEARD, "hs-bench")
             with gr.Tab("Measure", render_children=True):
                 measures = measure_view(NOTHING_MEASURED)
-    clips = gr.JSON([], visible=False)
-    panel.connect(studio, bench, measures, bench, clips)
+            with gr.Tab("Blind test", render_children=True):
+                blind = blind_tests(studio)
+            with gr.Tab("Codes", render_children=True):
+                codes = codes_panel(studio)
+    clips = gr.State([])  # tokens of what was compared last
+    compared = panel.connect(studio, bench, measures, blind, clips)
+    codes.connect(studio, compared, clips)

@@ -15,7 +15,7 @@ from studio.lab.compare import Result, compare, same_bitrate
 from studio.lab.metrics import MEASURES, QUICK
 from studio.ui.answers import answering
 from studio.ui.comparison import Comparisons, Running
-from studio.ui.kept_clips import KeptClip, Made
+from studio.ui.kept_clips import KeptClip, Made, original
 from studio.ui.measures import measured
 from studio.ui.offers import CodecFamily, Offer, offered
 from studio.ui.sound_choice import SoundChoice, sound_choice
@@ -24,6 +24,10 @@ from studio.ui.studio import Studio
 POLL_SECONDS = 0.15
 AT_FIRST = {"higgs-2", "higgs-8", "xcodec2", "opus-6", "opus-24"}
 PCM_BITS = 16
+NOTHING_HEARD = (
+    "Choose sounds and codecs and press Compare. Original and every version appear here, to switch between while "
+    "they play."
+)
 NOTHING_MEASURED = (
     "Press Compare: each codec's bitrate, speed and quality appear here, full band and limited to 16 kHz."
 )
@@ -36,7 +40,7 @@ class Run:
     """What one comparison has given so far."""
 
     total: int
-    ladders: Mapping[int, str]
+    ladders: Mapping[int, str] = field(default_factory=dict)  # by id(codec), as the chart joins them
     clips: list[dict[str, Any]] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
 
@@ -52,8 +56,12 @@ class ComparePanel:
     stop: gr.Button
     status: gr.HTML
 
-    def connect(self, studio: Studio, bench: gr.HTML, measures: gr.HTML, blind: gr.HTML, clips: gr.JSON) -> None:
-        """Let *Compare* fill the bench, the table, the choice of the blind tests, and `clips` with their tokens."""
+    def connect(self, studio: Studio, bench: gr.HTML, measures: gr.HTML, blind: gr.HTML, clips: gr.State) -> Any:
+        """Let *Compare* fill the bench, the table, the choice of the blind tests, and `clips` with their tokens.
+
+        Returns:
+            The event, for what is to follow it.
+        """
         comparisons = Comparisons()
         filled = [self.status, self.go, self.stop, bench, measures, blind, clips]
 
@@ -66,35 +74,35 @@ class ComparePanel:
                 yield {self.status: {"state": "failed", "text": str(problem)}}
                 return
             keys = tuple(MEASURES) if data[self.slow] else QUICK
-            run = Run(len(sounds) * len(pairs), {})
+            run = Run(len(sounds) * len(pairs))
             running = comparisons.start(owner, lambda: _work(studio, sounds, pairs, keys, run))
             started = time.monotonic()
-            try:
-                yield {
-                    self.status: _progress(run, running),
-                    self.go: gr.update(interactive=False),
-                    self.stop: gr.update(visible=True, interactive=True, value="Stop"),
+
+            def shown(state: Data, busy: bool) -> Data:
+                """Everything, each time: a view in a tab that was never opened keeps only the last it was sent."""
+                return {
+                    self.status: state,
+                    self.go: gr.update(interactive=not busy),
+                    self.stop: gr.update(visible=busy, interactive=not running.stopping, value=_stop_word(running)),
+                    bench: {"clips": deepcopy(run.clips), "empty": NOTHING_HEARD},  # Gradio looks for what changed
+                    measures: measured(run.results, run.ladders, NOTHING_MEASURED),
+                    blind: {"clips": [] if busy else run.clips},
+                    clips: [] if busy else [clip["token"] for clip in run.clips],
                 }
-                for news in running.given(POLL_SECONDS):
-                    shown = {self.status: _progress(run, running)}
-                    if news is not None:
-                        shown |= {
-                            bench: {"clips": deepcopy(run.clips), "empty": ""},  # Gradio sends what differs from before
-                            measures: measured(run.results, run.ladders, NOTHING_MEASURED),
-                        }
-                    yield shown
+
+            try:
+                yield shown(_progress(run, running), busy=True)
+                last = (0, True, False)
+                for _ in running.given(POLL_SECONDS):
+                    now = (len(run.results), running.waiting, running.stopping)
+                    if now != last:
+                        last = now
+                        yield shown(_progress(run, running), busy=True)
             finally:
                 comparisons.finish(owner, running)
-            yield {
-                self.status: _ended(run, running, time.monotonic() - started),
-                self.go: gr.update(interactive=True),
-                self.stop: gr.update(visible=False),
-                bench: {"clips": run.clips, "empty": ""},
-                blind: {"clips": run.clips},
-                clips: [clip["token"] for clip in run.clips],
-            }
+            yield shown(_ended(run, running, time.monotonic() - started), busy=False)
 
-        self.go.click(
+        compared = self.go.click(
             run_comparison,
             inputs={*self.sound.inputs, *self.settings.values(), self.slow},
             outputs=filled,
@@ -111,6 +119,7 @@ class ComparePanel:
             stop_comparison, outputs=[self.stop], queue=False, show_progress="hidden", api_visibility="private"
         )
         self.sound.connect(studio)
+        return compared
 
 
 def compare_panel(studio: Studio, spoken: gr.JSON) -> ComparePanel:
@@ -188,7 +197,7 @@ def _work(
             if kept is None or kept.view["name"] != result.clip:
                 if kept:
                     kept.match_levels()
-                kept = KeptClip(result.clip, sounds[result.clip], studio.readings)
+                kept = KeptClip(result.clip, original(sounds[result.clip]), studio.readings)
                 run.clips.append(kept.view)
             kept.add(_made(result, families[id(result.setting.codec)]))
             run.results.append(result)
@@ -215,6 +224,10 @@ def _made(result: Result, family: CodecFamily) -> Made:
     ]
     stored = StoredCodes(codes, result.setting.codec.name, family.revision) if codes else None
     return Made(result.setting.label, result.audio, facts, stored)
+
+
+def _stop_word(running: Running) -> str:
+    return "Stopping …" if running.stopping else "Stop"
 
 
 def _progress(run: Run, running: Running) -> Data:

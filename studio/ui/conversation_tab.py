@@ -1,12 +1,13 @@
 """Tab *Conversation*: scene and cast, script, result."""
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
-from studio.errors import StudioError
-from studio.sampling import HIGHEST_SEED, Sampling, fresh_seed
+from studio.errors import BadSetting, GenerationFailed, StudioError
+from studio.sampling import Sampling, fresh_seed
 from studio.serve.jobs import Job
 from studio.ui import status as says
 from studio.ui.editor import read_draft, script_editor
@@ -16,10 +17,12 @@ from studio.ui.studio import Studio, static
 from studio.ui.voice_panel import voice_panel
 
 REFRESH_SECONDS = 0.12
-REMEMBERED = 8  # readings a browser gets back after a reload
+REMEMBERED = 32  # readings a browser gets back after a reload
 NOTHING_YET = "Nothing spoken yet. Press Generate, or Ctrl+Enter: the sound, its spectrogram and its codes appear here."
 
 Data = dict[Any, Any]
+
+log = logging.getLogger(__name__)
 
 
 def conversation_tab(studio: Studio, page: gr.Blocks) -> gr.JSON:
@@ -57,7 +60,7 @@ def conversation_tab(studio: Studio, page: gr.Blocks) -> gr.JSON:
     spoken = gr.JSON([], visible=False)
 
     voice_parts.connect(studio, editor)
-    _connect_presets(studio, preset, editor, dials)
+    _connect_presets(studio, preset, editor, dials, seed, keep_seed)
     speak = _speaker(studio, editor, dials, seed, keep_seed, (status, generate, stop, sound, spoken))
     generate.click(
         speak,
@@ -94,9 +97,7 @@ def _advanced(sampling: Sampling) -> tuple[dict[str, gr.Slider], gr.Number, gr.C
     """The dials of `Sampling`, each made from its own default and range, and the seed."""
     with gr.Accordion("Advanced", open=False):
         with gr.Row(equal_height=True):
-            seed = gr.Number(
-                sampling.seed, label="Seed", precision=0, minimum=0, maximum=HIGHEST_SEED, elem_id="hs-seed"
-            )
+            seed = gr.Number(sampling.seed, label="Seed", precision=0, elem_id="hs-seed")
             keep_seed = gr.Checkbox(False, label="Keep this seed", info="The same seed gives the same speech.")
         dials = {
             dial.name: gr.Slider(
@@ -108,15 +109,30 @@ def _advanced(sampling: Sampling) -> tuple[dict[str, gr.Slider], gr.Number, gr.C
     return dials, seed, keep_seed
 
 
-def _connect_presets(studio: Studio, preset: gr.Dropdown, editor: gr.HTML, dials: dict[str, gr.Slider]) -> None:
-    def load(key: str | None) -> list[Any]:
+def _connect_presets(
+    studio: Studio,
+    preset: gr.Dropdown,
+    editor: gr.HTML,
+    dials: dict[str, gr.Slider],
+    seed: gr.Number,
+    keep_seed: gr.Checkbox,
+) -> None:
+    """Let the preset menu fill in the script, the dials, and the seed where the preset has one."""
+
+    def load(key: str | None) -> Data:
         if key is None or key not in studio.presets:
-            return [gr.skip()] * (1 + len(dials))
+            return {}
         chosen = studio.presets[key]
-        return [{"draft": chosen.draft.as_json()}, *(getattr(chosen.sampling, name) for name in dials)]
+        values = {dial: getattr(chosen.sampling, name) for name, dial in dials.items()}
+        own_seed = {} if chosen.seed is None else {seed: chosen.seed, keep_seed: True}
+        return values | own_seed | {editor: {"draft": chosen.draft.as_json()}}
 
     preset.input(
-        load, inputs=[preset], outputs=[editor, *dials.values()], show_progress="hidden", api_visibility="private"
+        load,
+        inputs=[preset],
+        outputs=[editor, seed, keep_seed, *dials.values()],
+        show_progress="hidden",
+        api_visibility="private",
     )
 
 
@@ -138,8 +154,9 @@ def _speaker(
             conversations = draft.conversations(studio.voices)
             job = studio.jobs.submit(request.session_hash or "", conversations, chosen, draft.way)
         except StudioError as problem:
-            yield {status: says.failed(problem)}
+            yield {status: says.refused(problem)}
             return
+        ready = {generate: gr.update(interactive=True), stop: gr.update(visible=False)}
         try:
             yield {
                 status: says.waiting(studio, job),
@@ -150,29 +167,38 @@ def _speaker(
             while not job.finished:
                 job.wait(REFRESH_SECONDS)
                 yield {status: says.running(job) if job.progress else says.waiting(studio, job)}
-            ready = {generate: gr.update(interactive=True), stop: gr.update(visible=False)}
             if job.problem:
-                yield ready | {status: says.failed(job.problem, says.line_states(job))}
+                yield ready | {status: says.failed(job)}
                 return
+            yield {status: says.drawing(job)}
             kept = [
                 keep_reading(reading, _title(index, job), studio.readings) for index, reading in enumerate(job.readings)
             ]
             tokens = [token for token, _ in kept]
             remembered = [*tokens, *data[spoken]][:REMEMBERED]
             yield ready | {
-                status: says.done(job, remembered),
+                status: says.done(job, tokens),
                 sound: {"mode": "choose", "items": [view for _, view in kept]},
                 spoken: remembered,
             }
+        except StudioError as problem:
+            yield ready | {status: says.refused(problem)}
+        except Exception:
+            log.exception("a result could not be shown")
+            yield ready | {status: says.refused(GenerationFailed("The result could not be shown; the log says why."))}
         finally:
-            job.stop()  # the page was closed or reloaded: nobody waits for it any more
+            studio.jobs.cancel(job)  # the page was closed or reloaded: nobody waits for it any more
 
     return generate_readings
 
 
 def _sampling(data: Data, dials: dict[str, gr.Slider], seed: gr.Number, keep_seed: gr.Checkbox) -> Sampling:
     chosen = Sampling.from_dict({name: data[dial] for name, dial in dials.items()})
-    return chosen.with_seed(data[seed] if data[keep_seed] and data[seed] is not None else fresh_seed())
+    if not data[keep_seed]:
+        return chosen.with_seed(fresh_seed())
+    if data[seed] is None:
+        raise BadSetting("Type the seed to keep, or untick “Keep this seed”.")
+    return chosen.with_seed(data[seed])
 
 
 def _title(index: int, job: Job) -> str:
@@ -184,4 +210,5 @@ def _remembered(studio: Studio, tokens: Any) -> list[Any]:
     kept = kept_views(tokens[:REMEMBERED] if isinstance(tokens, list) else [], studio.readings)
     if not kept:
         return [gr.skip(), []]
-    return [{"mode": "choose", "items": [kept[0][1]], "empty": NOTHING_YET}, [token for token, _ in kept]]
+    views = [view for _, view in kept]
+    return [{"mode": "choose", "items": views, "empty": NOTHING_YET}, [token for token, _ in kept]]

@@ -28,18 +28,28 @@ def script_editor(studio: Studio, draft: Draft) -> gr.HTML:
     def print_rows(asked: Any) -> str:
         """The plain script of rows."""
         names = _asked(asked, "names", list, [])
-        rows = Draft.read({"lines": _asked(asked, "lines", list, [])}).rows
+        try:
+            rows = Draft.read({"lines": _asked(asked, "lines", list, [])}).rows
+        except StudioError:
+            return ""
         return print_script([None if row is None else Line(*row) for row in rows], [str(name) for name in names])
 
     def own_voices(asked: Any) -> list[dict[str, Any]]:
         """Cards of the visitor's voices that are still here."""
         return own_cards(studio, _asked(asked, "ids", list, []))
 
+    def sound_draft(asked: Any) -> dict[str, Any] | None:
+        """A remembered draft as it is written today; None if it cannot be read."""
+        try:
+            return Draft.read(_asked(asked, "draft", dict, None)).as_json()
+        except StudioError:
+            return None
+
     return gr.HTML(
         {"first": True, "draft": draft.as_json(), "voices": voice_cards(studio, [])},
         html_template=static("script.html"),
         js_on_load="HiggsStudio.Editor.mountScript(element, props, trigger, watch, server);",
-        server_functions=[parse_rows, print_rows, own_voices],
+        server_functions=[parse_rows, print_rows, own_voices, sound_draft],
         apply_default_css=False,
         elem_id="hs-editor",
     )
@@ -55,6 +65,18 @@ def _row(part: Line | None) -> dict[str, Any]:
     return {"divider": True} if part is None else {"speaker": part.speaker, "text": part.text}
 
 
+def _numbered(parts: list[Line | None]) -> tuple[tuple[int, str] | None, ...]:
+    """Rows whose place is the line of the script they begin in, so that messages name that line."""
+    rows: list[tuple[int, str] | None] = []
+    for part in parts:
+        if part is None:
+            rows.append(None)
+        else:
+            rows += [(0, "")] * (part.number - 1 - sum(row is not None for row in rows))
+            rows.append((part.speaker, part.text))
+    return tuple(rows)
+
+
 def read_draft(value: Any) -> Draft:
     """The draft as the editor holds it; while the plain script is open, that is what counts.
 
@@ -66,7 +88,5 @@ def read_draft(value: Any) -> Draft:
         raise BadConversation("The page has not finished loading. Try again in a moment.")
     draft = Draft.read(value["draft"])
     if isinstance(value.get("script"), str):
-        names = [speaker["name"] or f"Speaker {number}" for number, speaker in enumerate(draft.speakers, 1)]
-        parts = parse_script(value["script"], names)
-        draft = replace(draft, rows=tuple(None if part is None else (part.speaker, part.text) for part in parts))
+        draft = replace(draft, rows=_numbered(parse_script(value["script"], draft.names)))
     return draft

@@ -36,27 +36,34 @@ class Made:
     stored: StoredCodes | None = None
 
 
+def original(audio: Audio) -> Made:
+    """The sound that went in, as the first version of a clip."""
+    facts = [
+        ("Sample rate", f"{audio.sample_rate / 1000:g} kHz"),
+        ("Duration", f"{audio.duration_seconds:.2f} s"),
+        ("Level", f"{audio.rms_dbfs:.1f} dBFS"),
+    ]
+    return Made(ORIGINAL, audio.mono(), facts)
+
+
 class KeptClip:
     """One clip being filled with versions. `view` is what the page is told of it."""
 
-    def __init__(self, name: str, original: Audio, clips: Workspace) -> None:
+    def __init__(self, name: str, first: Made, clips: Workspace) -> None:
+        """Begin with the version the others are compared with; its length is the clip's."""
+        sound = first.audio
         self.token, self._folder = clips.make()
-        self._rate = min(HIGHEST_RATE, max(LOWEST_RATE, original.sample_rate))
-        self._length = round(original.duration_seconds * self._rate)
+        self._rate = min(HIGHEST_RATE, max(LOWEST_RATE, sound.sample_rate))
+        self._length = round(sound.duration_seconds * self._rate)
         self._sounds: dict[str, Audio] = {}
         self.view: dict[str, Any] = {
             "name": name,
             "token": self.token,
             "rate": self._rate,
-            "seconds": round(original.duration_seconds, 4),
+            "seconds": round(sound.duration_seconds, 4),
             "versions": [],
         }
-        facts = [
-            ("Sample rate", f"{original.sample_rate / 1000:g} kHz"),
-            ("Duration", f"{original.duration_seconds:.2f} s"),
-            ("Level", f"{original.rms_dbfs:.1f} dBFS"),
-        ]
-        self.add(Made(ORIGINAL, original.mono(), facts))
+        self.add(first)
 
     def add(self, made: Made) -> None:
         """Write a version: its sound at the clip's rate and, where it has them, its codes."""

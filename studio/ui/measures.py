@@ -9,10 +9,12 @@ import gradio as gr
 from studio.lab.compare import COLUMNS, Result, as_csv, as_table
 from studio.lab.metrics import MEASURES
 
-TEXT_COLUMNS = ("clip", "codec", "notes")
+TEXT_COLUMNS = ("clip", "codec")
 DIGITS = {"si_sdr": 1, "si_sdr_16k": 1, "stft": 3, "stft_16k": 3, "log_mel": 2, "log_mel_16k": 2, "stoi": 3}
 COST_DIGITS = {"encode (ms)": 0, "decode (ms)": 0, "RTF": 3, "bitrate (kbit/s)": 2, "entropy (kbit/s)": 2}
 FULL, LIMITED, BOTH = "Full band", "Limited to 16 kHz", "Other"
+BITS, TIME, FRAMES = "Bits", "Time", "Frames and samples"
+ORDER = ("", BITS, FULL, LIMITED, BOTH, TIME, FRAMES)  # quality before cost: the table is wider than most screens
 AT_LIMIT = ("stoi", "pesq_wb", "mos")  # measured at 16 kHz or below, whatever the clip's rate
 
 
@@ -36,19 +38,21 @@ def measured(results: Sequence[Result], ladders: Mapping[int, str], empty: str) 
         empty: What to say when there is nothing yet.
     """
     table = as_table(results)
-    shown = [name for name in COLUMNS if name in TEXT_COLUMNS[:2] or table[name].notna().any()]
+    present = [name for name in COLUMNS if name != "notes" and (name in TEXT_COLUMNS or table[name].notna().any())]
+    columns = {name: _column(name) for name in present}
+    shown = sorted(present, key=lambda name: ORDER.index(columns[name]["group"]))
     rows = []
     for result, cells in zip(results, table.to_dict("records"), strict=True):
         reasons = {MEASURES[key].column: score.reason for key, score in result.scores.items() if score.value is None}
         rows.append(
             {
                 "series": ladders[id(result.setting.codec)],
-                "cells": [_cell(cells[name]) for name in shown if name != "notes"],
-                "reasons": [reasons.get(name, "") for name in shown if name != "notes"],
+                "cells": [_cell(cells[name]) for name in shown],
+                "reasons": [reasons.get(name, "") for name in shown],
             }
         )
     return {
-        "columns": [_column(name) for name in shown if name != "notes"],
+        "columns": [columns[name] for name in shown],
         "rows": rows,
         "csv": as_csv(results) if results else "",
         "empty": empty,
@@ -77,7 +81,5 @@ def _column(name: str) -> dict[str, Any]:
                 "digits": DIGITS.get(key, 2),
                 "about": f"{measure.source}. Range: {measure.range}. Better: {measure.better}.",
             }
-    group = (
-        "" if name in TEXT_COLUMNS else "Rate" if "rate" in name or name == "codebooks" or "kbit" in name else "Time"
-    )
+    group = "" if name in TEXT_COLUMNS else BITS if "kbit" in name else TIME if name in COST_DIGITS else FRAMES
     return {"name": name[0].upper() + name[1:], "group": group, "digits": COST_DIGITS.get(name, 0), "about": ""}

@@ -3,13 +3,14 @@
 import gradio as gr
 
 from studio.ui.api import speak_endpoint
+from studio.ui.codec_api import codec_endpoints
 from studio.ui.codec_tab import codec_tab
 from studio.ui.conversation_tab import conversation_tab
 from studio.ui.studio import Studio, static
 
 SCRIPTS = (
     *("core.js", "pictures.js", "editor.js", "sound_view.js", "status.js"),
-    *("player.js", "bench.js", "measures.js"),
+    *("player.js", "bench.js", "measures.js", "blind.js"),
 )
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]  # nothing is fetched
 
@@ -36,6 +37,7 @@ def build_page(studio: Studio) -> gr.Blocks:
             with gr.Tab("Codec lab", id="codec"):
                 codec_tab(studio, spoken)
         speak_endpoint(studio)
+        codec_endpoints(studio)
     return page
 
 
@@ -57,6 +59,12 @@ def look() -> dict[str, object]:
         block_label_background_fill_dark="transparent",
         block_label_text_color="*body_text_color",
         block_label_text_color_dark="*body_text_color",
+        input_border_width="1px",
+        input_border_width_dark="1px",
+        input_border_color="*neutral_300",
+        input_border_color_dark="*neutral_600",
+        checkbox_border_color="*neutral_400",
+        checkbox_border_color_dark="*neutral_500",
         button_primary_background_fill="*primary_600",
         button_primary_background_fill_dark="*primary_600",
         button_primary_background_fill_hover="*primary_700",

@@ -57,7 +57,7 @@ def keep_reading(reading: Reading, title: str, readings: Workspace) -> tuple[str
     view = _view(title, audio, [(place.start_seconds, place.take.codes) for place in reading.placements], shown)
     view["lanes"] = _lanes(reading)
     view["notes"] = [
-        f"{_which(place.lines)}: {WHY_CUT[place.take.stop]}."
+        f"{_which(reading, place.lines)}: {WHY_CUT[place.take.stop]}."
         for place in reading.placements
         if place.take.stop in WHY_CUT
     ]
@@ -105,8 +105,9 @@ def _lanes(reading: Reading) -> list[dict[str, Any]]:
     return list(lanes.values())
 
 
-def _which(lines: tuple[int, ...]) -> str:
-    return f"Line {lines[0] + 1}" if len(lines) == 1 else f"Lines {lines[0] + 1} to {lines[-1] + 1}"
+def _which(reading: Reading, lines: tuple[int, ...]) -> str:
+    first, last = reading.line_number(lines[0]), reading.line_number(lines[-1])
+    return f"Line {first}" if len(lines) == 1 else f"Lines {first} to {last}"
 
 
 def _kept(view: dict[str, Any], audio: Audio, facts: dict[str, Any], readings: Workspace) -> tuple[str, dict[str, Any]]:

@@ -45,13 +45,14 @@ def line_states(job: Job) -> list[Data]:
         }
         for part in job.progress.lines
         for index in part.lines
+        if part.frames or not job.finished
     ]
 
 
 def done(job: Job, remembered: list[str]) -> Data:
     """When there is something to hear; the browser is to remember these tokens."""
     seconds = sum(reading.duration_seconds for reading in job.readings)
-    cut = sum(stop != Stop.ENDED for reading in job.readings for stop in reading.stops)
+    cut = sum(stop not in (Stop.ENDED, Stop.STOPPED) for reading in job.readings for stop in reading.stops)
     text = f"Done: {seconds:.1f} s of speech in {job.readings[0].compute_seconds:.1f} s."
     if job.stopping:
         text = f"Stopped: {seconds:.1f} s of speech were kept."
@@ -62,6 +63,18 @@ def done(job: Job, remembered: list[str]) -> Data:
     return {"state": "done", "text": text, "lines": line_states(job), "notes": notes, "remember": remembered}
 
 
-def failed(problem: StudioError, lines: list[Data] | None = None) -> Data:
-    """When there is nothing to hear, with the reason."""
-    return {"state": "failed", "text": str(problem), "lines": [line for line in lines or [] if line["state"] == "done"]}
+def drawing(job: Job) -> Data:
+    """When all is spoken and the pictures are being made."""
+    return {"state": "running", "text": "Drawing the pictures …", "lines": line_states(job)}
+
+
+def failed(job: Job) -> Data:
+    """When a job ended with nothing to hear: by itself, or because it was stopped before it began."""
+    if job.stopping:
+        return {"state": "done", "text": str(job.problem)}
+    return {"state": "failed", "text": str(job.problem)}
+
+
+def refused(problem: StudioError) -> Data:
+    """When nothing was begun, with the reason."""
+    return {"state": "failed", "text": str(problem)}

@@ -8,10 +8,10 @@ from typing import Any
 import gradio as gr
 
 from studio.audio import read_recording, shown_name
-from studio.errors import BadAudio, BadConversation
-from studio.ui.answers import answering
+from studio.errors import BadConversation, StudioError
+from studio.ui.answers import told
 from studio.ui.studio import Studio
-from studio.voices import LONGEST_REFERENCE_SECONDS
+from studio.voices import LONGEST_REFERENCE_SECONDS, LibraryVoice
 
 OWN_VOICES_KEPT = 40
 
@@ -27,38 +27,50 @@ class VoicePanel:
     transcript: gr.Textbox
     allowed: gr.Checkbox
     add: gr.Button
-    note: gr.Markdown
+    note: gr.HTML
 
     def connect(self, studio: Studio, editor: gr.HTML) -> None:
         """Let *Add this voice* put the voice into the library and into the menus of the cast."""
 
-        @answering
         def add_voice(data: Data) -> Data:
-            if not data[self.recording]:
-                raise BadAudio("Upload or record some speech first: 3 to 30 seconds, one person, no music.")
-            if not data[self.allowed]:
-                raise BadConversation("Tick that you may use this voice: it is yours, or its owner agreed.")
-            path = Path(data[self.recording])
-            recording = read_recording(path)
-            voice = studio.voices.add(recording, data[self.name], data[self.transcript], shown_name(path.name))
-            own = [*own_ids(data[editor]), voice.id]
-            notes = "".join(f"\n- {note}" for note in recording.notes)
+            try:
+                voice = self._voice(studio, data)
+            except StudioError as problem:
+                return {self.note: told(str(problem), wrong=True)}  # beside the form, which stays as it is
+            words = " ".join((f"{voice.name} is now in the voice menus of the cast.", *voice.notes))
             return {
-                editor: {"voices": voice_cards(studio, own)},
+                editor: {"voices": voice_cards(studio, [*own_ids(data[editor]), voice.id])},
                 self.recording: None,
                 self.name: "",
                 self.transcript: "",
-                self.note: gr.update(
-                    value=f"**{_plain(voice.name)}** is now in the voice menus of the cast.{notes}", visible=True
-                ),
+                self.allowed: False,
+                self.note: told(words, wrong=False),
             }
 
         self.add.click(
             add_voice,
             inputs={editor, self.recording, self.name, self.transcript, self.allowed},
-            outputs=[editor, self.recording, self.name, self.transcript, self.note],
+            outputs=[editor, self.recording, self.name, self.transcript, self.allowed, self.note],
+            show_progress_on=[self.add],
             api_visibility="private",
         )
+
+    def _voice(self, studio: Studio, data: Data) -> LibraryVoice:
+        """Put what the form holds into the library."""
+        missing = [
+            words
+            for words, there in (
+                ("Upload or record some speech: 3 to 30 seconds, one person, no music.", data[self.recording]),
+                ("Give the voice a name.", (data[self.name] or "").strip()),
+                ("Type what is said in the recording.", (data[self.transcript] or "").strip()),
+                ("Tick that you may use this voice: it is yours, or its owner agreed.", data[self.allowed]),
+            )
+            if not there
+        ]
+        if missing:
+            raise BadConversation(" ".join(missing))
+        path = Path(data[self.recording])
+        return studio.voices.add(read_recording(path), data[self.name], data[self.transcript], shown_name(path.name))
 
 
 def voice_panel() -> VoicePanel:
@@ -80,7 +92,7 @@ def voice_panel() -> VoicePanel:
         )
         allowed = gr.Checkbox(False, label="This is my voice, or its owner agreed to this use.")
         add = gr.Button("Add this voice")
-        note = gr.Markdown(visible=False)
+        note = gr.HTML(visible=False)
     return VoicePanel(recording, name, transcript, allowed, add, note)
 
 
@@ -104,8 +116,3 @@ def own_cards(studio: Studio, ids: Sequence[Any]) -> list[Data]:
 def voice_cards(studio: Studio, ids: Sequence[str]) -> list[Data]:
     """Cards of all voices a visitor may choose, their own first."""
     return [*own_cards(studio, ids), *(voice.card() for voice in studio.voices.bundled.values())]
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown leaves alone."""
-    return "".join(f"\\{char}" if char in r"\`*_{}[]()#+-.!|<>~&" else char for char in text)

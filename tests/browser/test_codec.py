@@ -1,5 +1,7 @@
-"""The codec tab as a person meets it."""
+"""Comparing codecs as a person meets it: choosing, running, reading the table, taking the figures away."""
 
+import csv
+import io
 import re
 from pathlib import Path
 
@@ -8,78 +10,114 @@ import pytest
 import soundfile
 from playwright.sync_api import Page, expect
 
-from tests.browser.steps import CODEC_RESULT, fact, generate, wav
+from tests.browser.lab import (
+    BENCH,
+    HIGGS,
+    MP3,
+    OPUS,
+    PCM,
+    XCODEC2,
+    choose_codecs,
+    compare,
+    downloaded,
+    lab_status,
+    lab_tab,
+    open_lab,
+)
+from tests.browser.steps import generate, wav
 
 
 @pytest.fixture
-def codec(studio: Page) -> Page:
-    studio.get_by_role("tab", name="Codec").click()
-    expect(studio.get_by_text("Choose a sound and press")).to_be_visible()
-    return studio
+def lab(studio: Page) -> Page:
+    return open_lab(studio)
 
 
-def encode(page: Page) -> None:
-    page.get_by_role("button", name="Encode and decode").click()
-    expect(page.locator(f"{CODEC_RESULT} canvas")).to_be_visible()
+def test_three_codecs_are_compared_and_measured(lab: Page):
+    choose_codecs(lab, [(HIGGS, "8"), (XCODEC2, "0.8"), (OPUS, "6 ")])
+    compare(lab, 3)
+    expect(lab.locator(f"{BENCH} .hs-version")).to_have_count(4)
+    lab_tab(lab, "Measure")
+    rows = lab.locator("#hs-measures tbody tr")
+    expect(rows).to_have_count(3)
+    expect(lab.get_by_role("columnheader", name="Limited to 16 kHz")).to_be_visible()
+    expect(lab.locator("#hs-measures .hs-mark")).to_have_count(6)  # three points, and the same marks in the legend
+    sort = lab.locator("#hs-measures thead").get_by_role("button", name="Bitrate (kbit/s)")
+    sort.click()
+    assert [row.split("\t")[2] for row in rows.all_inner_texts()] == ["0.80", "2.00", "5.48"]
+    expect(lab.locator("#hs-measures thead th[aria-sort=ascending]")).to_have_count(1)
+    sort.click()
+    expect(rows.first).to_contain_text("Opus 6 kbit/s")
+    lab.get_by_label("Quality measure").select_option(label="STOI · limited to 16 kHz")
+    expect(lab.locator("#hs-measures").get_by_text("Higher is better")).to_be_visible()
 
 
-def test_a_bundled_voice_goes_round(codec: Page):
-    encode(codec)
-    result = codec.locator(CODEC_RESULT)
-    original, rate = wav(codec, CODEC_RESULT)
-    result.get_by_role("button", name="Round trip").click()
-    assert fact(codec, "Bitrate", CODEC_RESULT).startswith("2 kbit/s")
-    decoded, _ = wav(codec, CODEC_RESULT)
-    assert len(decoded) == len(original)
-    assert rate == 24_000
-    assert not np.allclose(decoded, original, atol=1e-3)
-    envelopes = [
-        np.abs(side[: len(side) // 480 * 480, 0]).reshape(-1, 480).mean(axis=1) for side in (original, decoded)
+def test_the_figures_are_exported(lab: Page):
+    choose_codecs(lab, [(HIGGS, "3"), (MP3, "32"), (PCM, "8 kHz")])
+    compare(lab, 3)
+    lab_tab(lab, "Measure")
+    with lab.expect_download() as saved:
+        lab.get_by_role("link", name="Download CSV").click()
+    rows = list(csv.DictReader(io.StringIO(Path(saved.value.path()).read_text("utf-8"))))
+    assert [row["codec"] for row in rows] == [
+        "Higgs Audio V2 tokenizer, 3 codebooks",
+        "MP3 32 kbit/s",
+        "16-bit PCM at 8 kHz",
     ]
-    assert np.corrcoef(*envelopes)[0, 1] > 0.8, "the round trip is not this sound"
+    assert float(rows[0]["bitrate (kbit/s)"]) == 0.75
+    assert rows[1]["codebooks"] == "n/a"
+    assert {"SI-SDR (dB)", "SI-SDR at 16 kHz (dB)", "STOI"} <= set(rows[0])
 
 
-def test_fewer_codebooks_are_fewer_bits(codec: Page):
-    codec.get_by_label("number input for Codebooks").fill("3")
-    codec.get_by_label("number input for Codebooks").press("Tab")
-    encode(codec)
-    codec.locator(CODEC_RESULT).get_by_role("button", name="Round trip").click()
-    assert fact(codec, "Bitrate", CODEC_RESULT).startswith("0.75 kbit/s")
-    assert fact(codec, "Codes", CODEC_RESULT).startswith("3 ×")
+def test_same_bitrate_takes_one_rung_of_each(lab: Page):
+    lab.get_by_role("button", name="Same bitrate").click()
+    expect(lab.locator(f"{HIGGS} input:checked + span")).to_have_text(["3 · 0.75 kbit/s"])
+    expect(lab.locator(f"{XCODEC2} input:checked")).to_have_count(1)
+    expect(lab.locator(f"{OPUS} input:checked + span")).to_have_text(["6 kbit/s"])
+    expect(lab.locator(f"{PCM} input:checked")).to_have_count(0)
 
 
-def test_switching_keeps_the_position(codec: Page):
-    encode(codec)
-    result = codec.locator(CODEC_RESULT)
-    result.get_by_label("Position").fill("1.5")
-    result.get_by_role("button", name="Round trip").click()
-    expect(result.locator(".hs-time")).to_have_text(re.compile(r"^0:01\.5"))
+def test_a_run_can_be_stopped_and_keeps_what_there_is(lab: Page):
+    lab.get_by_role("button", name="Whole ladder").click()
+    expect(lab.locator(f"{HIGGS} input:checked")).to_have_count(8)
+    lab.get_by_role("button", name="Compare", exact=True).click()
+    lab.get_by_role("button", name="Stop", exact=True).click()
+    expect(lab_status(lab)).to_have_text(re.compile(r"^Stopped: \d+ of \d+ results were kept\.$"))
+    expect(lab.get_by_role("button", name="Compare", exact=True)).to_be_enabled()
 
 
 def test_what_was_spoken_can_be_taken(studio: Page):
     generate(studio)
     spoken, _ = wav(studio)
-    studio.get_by_role("tab", name="Codec").click()
-    studio.get_by_label("Sound", exact=True).click()
+    open_lab(studio)
+    studio.get_by_label("Sounds", exact=True).click()
     studio.get_by_role("option", name="What was spoken last").click()
-    encode(studio)
-    assert np.array_equal(wav(studio, CODEC_RESULT)[0], spoken)
+    studio.get_by_label("Sounds", exact=True).press("Tab")
+    choose_codecs(studio, [(PCM, "8 kHz")])
+    compare(studio, 2)
+    studio.locator(BENCH).get_by_label("Clip", exact=True).select_option(label="Spoken last")
+    assert np.array_equal(downloaded(studio)[0], spoken[:, 0])
 
 
-def test_an_upload_is_kept_as_it_is(codec: Page, tmp_path: Path):
+def test_an_upload_is_kept_as_it_is(lab: Page, tmp_path: Path):
     quiet = (0.01 * np.sin(2 * np.pi * 440 * np.arange(48_000) / 24_000)).astype(np.float32)
     path = tmp_path / "quiet tone.wav"
     soundfile.write(path, quiet, 24_000, subtype="FLOAT")
-    codec.locator("#hs-codec-recording input[type=file]").set_input_files(path)
-    expect(codec.get_by_label("Sound", exact=True)).to_have_value("The recording below")
-    encode(codec)
-    assert np.array_equal(wav(codec, CODEC_RESULT)[0][:, 0], quiet), "the level must not be touched"
+    lab.locator("#hs-lab-recording input[type=file]").set_input_files(path)
+    expect(lab.locator("#hs-lab-note")).to_contain_text("Added, 2.0 s.")
+    lab.get_by_label("Remove item Voice: Alma").or_(lab.locator("#hs-lab-sounds .token-remove")).first.click()
+    choose_codecs(lab, [(PCM, "16")])
+    compare(lab, 1)
+    assert np.array_equal(downloaded(lab)[0], quiet), "the level must not be touched"
 
 
-def test_a_broken_upload_is_explained(codec: Page, tmp_path: Path):
+def test_a_broken_upload_is_explained_beside_it(lab: Page, tmp_path: Path):
     path = tmp_path / "silence.wav"
     soundfile.write(path, np.zeros(24_000, np.float32), 24_000)
-    codec.locator("#hs-codec-recording input[type=file]").set_input_files(path)
-    expect(codec.get_by_label("Sound", exact=True)).to_have_value("The recording below")
-    codec.get_by_role("button", name="Encode and decode").click()
-    expect(codec.get_by_text("“silence.wav” is silent")).to_be_visible()
+    lab.locator("#hs-lab-recording input[type=file]").set_input_files(path)
+    expect(lab.locator("#hs-lab-note")).to_contain_text("“silence.wav” is silent")
+
+
+def test_nothing_chosen_is_explained(lab: Page):
+    choose_codecs(lab, [])
+    lab.get_by_role("button", name="Compare", exact=True).click()
+    expect(lab_status(lab)).to_have_text("Choose at least one codec setting to compare.")

@@ -14,7 +14,7 @@ from tests.browser.steps import add_voice, choose_preset, fact, generate, lines,
 
 PRESETS = load_presets()
 VOICES = Path(__file__).parent.parent.parent / "assets" / "voices"
-LONG_LINE = "This is a very long line, and it goes on and on, so that there is time to stop it. " * 4
+LONG_LINE = "This is a very long line, and it goes on and on, so that there is time to stop it. " * 6
 
 
 @pytest.fixture
@@ -53,9 +53,9 @@ def test_the_same_seed_gives_the_same_sound(studio: Page):
     generate(studio)
     first, _ = wav(studio)
     assert fact(studio, "Seed") == "4711"
+    before = studio.locator("#hs-result .hs-download").get_attribute("href")
     studio.get_by_role("button", name="Generate", exact=True).click()
-    expect(status(studio)).to_have_text(re.compile("^(Speaking|Reading|Done)"))
-    expect(studio.get_by_role("button", name="Stop", exact=True)).to_be_hidden(timeout=60_000)
+    expect(studio.locator("#hs-result .hs-download")).not_to_have_attribute("href", before, timeout=60_000)
     again, _ = wav(studio)
     assert np.array_equal(first, again)
 
@@ -68,7 +68,7 @@ def test_a_run_can_be_stopped_and_keeps_what_was_spoken(studio: Page):
     studio.get_by_role("button", name="Generate", exact=True).click()
     expect(status(studio)).to_have_text(re.compile(r"^Speaking: \d\d+ frames"))
     studio.get_by_role("button", name="Stop", exact=True).click()
-    expect(status(studio)).to_have_text(re.compile(r"^(Stopped|Done): "))
+    expect(status(studio)).to_have_text(re.compile(r"^Stopped: "))
     expect(studio.get_by_role("button", name="Generate", exact=True)).to_be_enabled()
     samples, rate = wav(studio)
     assert len(samples) > rate / 4
@@ -168,6 +168,15 @@ def test_a_reload_keeps_conversation_voice_and_result(studio: Page, recording: P
     assert np.array_equal(before, wav(studio)[0])
 
 
+def test_a_reload_keeps_every_result_of_a_batch(studio: Page):
+    choose_preset(studio, PRESETS["6-three-at-once"].title)
+    expect(studio.locator(".hs-divider")).to_have_count(2)
+    generate(studio)
+    expect(studio.locator("#hs-result .hs-switch button")).to_have_count(3)
+    studio.reload()
+    expect(studio.locator("#hs-result .hs-switch button")).to_have_count(3)
+
+
 def test_messages_are_exported_and_imported(studio: Page, tmp_path: Path):
     studio.get_by_role("button", name="Import and export").click()
     studio.get_by_role("button", name="Export messages").click()
@@ -183,6 +192,7 @@ def test_messages_are_exported_and_imported(studio: Page, tmp_path: Path):
         "assistant",
         "user",
     ]
+    assert messages[0]["speakers"] == ["Alma", "Bruno"]
     messages[-1]["content"][0]["text"] = "[SPEAKER0] Came back.\n[SPEAKER1] Changed."
     changed = tmp_path / "changed.json"
     changed.write_text(json.dumps(messages))
@@ -190,6 +200,115 @@ def test_messages_are_exported_and_imported(studio: Page, tmp_path: Path):
     expect(studio.get_by_label("Text of line 1", exact=True)).to_have_value("Came back.")
     assert lines(studio) == ["Came back.", "Changed."]
     expect(studio.get_by_label("Voice of speaker 2").locator("option:checked")).to_contain_text("Bruno")
+    expect(studio.get_by_label("Name of speaker 1")).to_have_value("Alma")
+
+
+def test_several_conversations_travel_as_one_file(studio: Page, tmp_path: Path):
+    choose_preset(studio, PRESETS["6-three-at-once"].title)
+    expect(studio.locator(".hs-divider")).to_have_count(2)
+    before = lines(studio)
+    studio.get_by_role("button", name="Import and export").click()
+    studio.get_by_role("button", name="Export messages").click()
+    link = studio.locator("#hs-exported a").first
+    expect(link).to_be_visible()
+    path = tmp_path / "batch.json"
+    path.write_bytes(studio.request.get(link.get_attribute("href")).body())
+    studio.get_by_role("button", name="Undo", exact=True).click()
+    expect(studio.locator(".hs-divider")).to_have_count(0)
+    studio.locator("input[type=file][accept='.json']").set_input_files(path)
+    expect(studio.locator(".hs-divider")).to_have_count(2)
+    assert lines(studio) == before
+
+
+def test_a_preset_is_had_back_by_one_undo_also_while_the_plain_script_is_open(studio: Page):
+    before = lines(studio)
+    studio.get_by_role("button", name="Plain script").click()
+    choose_preset(studio, "Clone one voice")
+    script = studio.get_by_label("Plain script", exact=True)
+    expect(script).to_have_value(re.compile("^Clara: "))
+    studio.get_by_role("button", name="Undo", exact=True).click()
+    expect(script).to_have_value(re.compile("^Alma: "))
+    studio.get_by_role("button", name="Redo", exact=True).click()
+    expect(script).to_have_value(re.compile("^Clara: "))
+    studio.get_by_role("button", name="Undo", exact=True).click()
+    expect(script).to_have_value(re.compile("^Alma: "))
+    studio.get_by_role("button", name="Rows", exact=True).click()
+    expect(studio.get_by_label("Text of line 1", exact=True)).to_be_visible()
+    assert lines(studio) == before
+
+
+def test_a_renamed_speaker_is_renamed_in_the_plain_script(studio: Page):
+    studio.get_by_role("button", name="Plain script").click()
+    script = studio.get_by_label("Plain script", exact=True)
+    expect(script).to_have_value(re.compile("^Alma: "))
+    studio.get_by_label("Name of speaker 1").fill("Amelia")
+    studio.get_by_label("Name of speaker 1").press("Tab")
+    expect(script).to_have_value(re.compile("^Amelia: "))
+
+
+def test_a_script_that_cannot_be_read_survives_a_reload(studio: Page):
+    studio.get_by_role("button", name="Plain script").click()
+    script = studio.get_by_label("Plain script", exact=True)
+    script.fill("Alma: Good.\nZed: precious and not yet in order")
+    expect(studio.locator(".hs-problem").first).to_contain_text("“Zed”, who is not in the cast")
+    studio.reload()
+    expect(script).to_have_value("Alma: Good.\nZed: precious and not yet in order")
+
+
+def test_what_is_typed_is_had_back_step_by_step(studio: Page):
+    before = lines(studio)
+    studio.get_by_label("Text of line 1", exact=True).fill("Typed over.")
+    studio.get_by_role("button", name="+ Speaker").click()
+    undo = studio.get_by_role("button", name="Undo", exact=True)
+    undo.click()
+    expect(studio.locator(".hs-card")).to_have_count(2)
+    assert lines(studio)[0] == "Typed over."
+    undo.click()
+    expect(studio.get_by_label("Text of line 1", exact=True)).to_have_value(before[0])
+
+
+def test_a_removed_speakers_lines_are_told_about(studio: Page):
+    studio.get_by_role("button", name="Remove speaker 2").click()
+    expect(studio.get_by_text("Bruno’s 2 lines are now spoken by Alma.")).to_be_visible()
+
+
+def test_a_remembered_draft_that_cannot_be_read_does_not_hinder(studio: Page):
+    studio.evaluate("""window.addEventListener("pagehide", () => localStorage.setItem("higgs-studio:draft",
+        JSON.stringify({draft: {scene: "x", from: "another version"}})))""")
+    studio.reload()
+    expect(studio.get_by_text("What this browser remembered could not be read")).to_be_visible()
+    expect(studio.get_by_label("Text of line 1", exact=True)).to_be_visible()
+
+
+def test_a_waiting_job_is_stopped_at_once(studio: Page, studio_url: str):
+    other = studio.context.new_page()
+    other.goto(studio_url)
+    for page in (studio, other):
+        page.get_by_label("Text of line 1", exact=True).fill(LONG_LINE)
+    studio.get_by_role("button", name="Generate", exact=True).click()
+    expect(status(studio)).to_have_text(re.compile("^Speaking"))
+    other.get_by_role("button", name="Generate", exact=True).click()
+    expect(status(other)).to_have_text("Waiting for one other to finish …")
+    other.get_by_role("button", name="Stop", exact=True).click()
+    expect(status(other)).to_have_text("It was stopped while it waited.")
+    expect(status(studio)).to_have_text(re.compile("^Done"), timeout=60_000)
+
+
+def test_markup_in_what_people_send_stays_text(studio: Page, tmp_path: Path):
+    evil = "<img src='http://evil.example/y.png' onerror='alert(1)'>"
+    path = tmp_path / "evil.json"
+    audio = {"type": "audio", "audio_url": f"zz:{evil}"}
+    turns = [("system", "Speak."), ("user", "Hello."), ("assistant", audio), ("user", "Hi.")]
+    path.write_text(json.dumps([{"role": role, "content": content} for role, content in turns]))
+    studio.get_by_role("button", name="Import and export").click()
+    studio.locator("input[type=file][accept='.json']").set_input_files(path)
+    expect(studio.get_by_text("Remote files are not fetched")).to_be_visible()
+    studio.get_by_label("Name of speaker 1").fill(evil[:40])
+    studio.get_by_label("Scene", exact=True).fill(evil)
+    studio.get_by_label("Text of line 1", exact=True).fill(f"Hello {evil} <|eot_id|> there.")
+    generate(studio)
+    expect(studio.get_by_text("<|eot_id|> is read as ordinary text")).to_be_visible()
+    assert studio.locator("img[src*=evil]").count() == 0
 
 
 def test_an_import_that_names_a_remote_file_is_refused(studio: Page, tmp_path: Path):
@@ -228,7 +347,8 @@ def test_every_control_has_a_name(studio: Page):
         .locator("button, select, input, textarea")
         .evaluate_all(
             """controls => controls.filter(one => !(one.getAttribute("aria-label")
-            || one.closest("label")?.innerText.trim() || one.innerText?.trim())).map(one => one.outerHTML)"""
+            || [...(one.closest("label")?.childNodes ?? [])].some(part => part !== one && part.textContent.trim())
+            || (one.tagName === "BUTTON" && one.innerText.trim()))).map(one => one.outerHTML)"""
         )
     )
     assert nameless == []

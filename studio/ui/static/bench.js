@@ -106,14 +106,14 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
 
   function listVersions() {
     const found = item().versions;
-    parts.versions.replaceChildren(...found.map((one, index) => make("button", { type: "button", class: "hs-version", "aria-pressed": index === player.heard, title: one.note || null, onclick: () => choose(index) },
+    parts.versions.replaceChildren(...found.map((one, index) => make("button", { type: "button", class: "hs-version", "aria-pressed": String(index === player.heard), title: one.note || null, onclick: () => choose(index) },
       make("kbd", {}, index < 9 ? String(index + 1) : " "), make("span", {}, one.title), make("small", { class: "hs-gain" }, gainWords(one)))));
     parts.other.replaceChildren(...found.map((one, index) => make("option", { value: index, selected: index === beside }, one.title)));
   }
 
   function gainWords(one) {
     if (one.gain == null || !parts.level.checked) return "";
-    return `${one.gain < 0 ? "−" : "+"}${Math.abs(one.gain).toFixed(1)} dB`;
+    return `${one.gain <= -0.05 ? "−" : one.gain < 0.05 ? "" : "+"}${Math.abs(one.gain).toFixed(1)} dB`;
   }
 
   /* Give the player what there is: new versions join what is playing. */

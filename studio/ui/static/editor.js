@@ -7,6 +7,7 @@ window.HiggsStudio.Editor = (() => {
   const SAVE_MS = 250;
   const PARSE_MS = 350;
   const MOST_SPEAKERS = 8;
+  const MOST_UNDONE = 100;
 
   let cast = null; // elements of the cast, once mounted
   let script = null; // elements of the script, once mounted
@@ -14,56 +15,97 @@ window.HiggsStudio.Editor = (() => {
   let draft = { scene: "", way: "lines", references: "turns", speakers: [], lines: [] };
   let voices = [];
   let text = null; // plain script while that view is open, else null
-  let undone = []; // drafts to go back to
+  let past = []; // drafts to go back to
+  let future = []; // drafts to come forward to again
+  let typingIn = ""; // the field whose typing is one step of undo
   let nextKey = 1;
   let saving = 0;
   let parsing = 0;
   let progress = {}; // row key -> {state, seconds}
+  let spokenKeys = []; // keys of the lines as they stood when Generate was pressed
+  let changed = new Set(); // keys of lines edited since
+  let ready = false; // nothing is remembered before what was remembered has been read
+  let ownIds = []; // the visitor's voices, also those whose cards have not come yet
 
   const keyed = (lines) => lines.map((line) => ({ ...line, key: line.key || nextKey++ }));
   const plain = () => ({ ...draft, lines: draft.lines.map(({ key, ...line }) => line) });
 
-  const own = () => voices.map((voice) => voice.id).filter((id) => id.startsWith("own:"));
-
   /* Hand the state to Gradio, and to this browser's memory so that a reload keeps it. */
   function publish() {
-    link.props.value = { draft: plain(), script: text, own: own() };
+    link.props.value = { draft: plain(), script: text, own: ownIds };
     clearTimeout(saving);
     saving = setTimeout(remember, SAVE_MS);
   }
   function remember() {
-    memory.write("draft", { draft: plain(), own: own() });
+    if (!ready) return;
+    const others = memory.read("own") ?? []; // another tab may have added voices meanwhile
+    memory.write("own", [...new Set([...ownIds, ...others])]);
+    memory.write("draft", { draft: plain(), script: text });
   }
   window.addEventListener("pagehide", () => link && remember());
 
+  /* Keep the state as it is, to be had back by Undo. */
+  function mark() {
+    const now = JSON.stringify(plain());
+    if (past.at(-1) !== now) past = [...past, now].slice(-MOST_UNDONE);
+    future = [];
+  }
+
   /* Change the structure: the state before can be had back. */
   function change(next) {
-    undone.push(structuredClone(plain()));
-    undone = undone.slice(-50);
+    mark();
+    typingIn = "";
     draft = next;
     render();
     publish();
+    reprint();
   }
-  function undo() {
-    if (!undone.length) return;
-    draft = { ...undone.pop() };
-    draft.lines = keyed(draft.lines);
-    progress = {};
+
+  /* Before the first letter typed into a field: all typing there is one step of Undo. */
+  function beginTyping(field) {
+    if (typingIn === field) return;
+    mark();
+    typingIn = field;
+    showUndo();
+  }
+
+  function travel(from, to) {
+    const now = JSON.stringify(plain());
+    let then = from.pop();
+    while (then === now && from.length) then = from.pop();
+    if (!then || then === now) return showUndo();
+    to.push(now);
+    typingIn = "";
+    const kept = new Map(draft.lines.map((line) => [JSON.stringify([line.speaker, line.text, line.divider]), line.key]));
+    draft = JSON.parse(then);
+    draft.lines = draft.lines.map((line) => ({ ...line, key: take(kept, JSON.stringify([line.speaker, line.text, line.divider])) ?? nextKey++ }));
     render();
     publish();
+    reprint();
+  }
+  function take(map, key) {
+    const value = map.get(key);
+    map.delete(key);
+    return value;
+  }
+  function showUndo() {
+    script.undo.disabled = !past.length;
+    script.redo.disabled = !future.length;
   }
 
   /* What the server sent: a draft (a preset, an import), voices, or both. */
   function receive(value) {
     if (!value) return;
     if (value.first) { // what the page began with, sent once more: this browser may have remembered something newer
-      publish();
+      if (ready) publish();
       return;
     }
-    if (value.voices) voices = value.voices;
-    if (value.draft) {
+    if (value.voices) {
+      voices = value.voices;
+      ownIds = [...new Set([...ownIds, ...voices.map((voice) => voice.id).filter((id) => id.startsWith("own:"))])];
+    }
+    if (value.draft && JSON.stringify(value.draft) !== JSON.stringify(plain())) { // Gradio may send a value twice
       progress = {};
-      text = null;
       change({ ...value.draft, lines: keyed(value.draft.lines) });
     } else {
       renderCast();
@@ -76,6 +118,7 @@ window.HiggsStudio.Editor = (() => {
   function mountCast(element) {
     cast = { cards: element.querySelector(".hs-cards"), scene: element.querySelector(".hs-scene textarea"), add: element.querySelector(".hs-add-speaker") };
     cast.scene.addEventListener("input", () => {
+      beginTyping("scene");
       draft.scene = cast.scene.value;
       publish();
     });
@@ -93,6 +136,7 @@ window.HiggsStudio.Editor = (() => {
     if (!cast) return;
     if (cast.scene !== document.activeElement) cast.scene.value = draft.scene;
     cast.add.disabled = draft.speakers.length >= MOST_SPEAKERS;
+    cast.add.title = cast.add.disabled ? `At most ${MOST_SPEAKERS} speakers` : "";
     cast.cards.replaceChildren(...draft.speakers.map(card));
   }
 
@@ -100,10 +144,12 @@ window.HiggsStudio.Editor = (() => {
     const label = `speaker ${index + 1}`;
     const name = make("input", { type: "text", class: "hs-name", value: speaker.name, maxlength: 40, "aria-label": `Name of ${label}` });
     name.addEventListener("input", () => {
+      beginTyping(`name ${index}`);
       speaker.name = name.value;
       renameInRows(index);
       publish();
     });
+    name.addEventListener("change", reprint);
     const menu = make("select", { "aria-label": `Voice of ${label}` },
       make("option", { value: "smart" }, "Model’s choice"),
       make("option", { value: "described" }, "Described in words"),
@@ -122,17 +168,18 @@ window.HiggsStudio.Editor = (() => {
     });
     const remove = make("button", { type: "button", class: "hs-icon", "aria-label": `Remove ${label}`, title: "Remove", disabled: draft.speakers.length < 2, onclick: () => removeSpeaker(index) }, "✕");
     return make("li", { class: "hs-card", style: `--speaker:${speakerColour(index)}` },
-      make("div", { class: "hs-card-head" }, make("span", { class: "hs-dot", "aria-hidden": "true" }), name, remove), menu, voiceDetail(speaker, label));
+      make("div", { class: "hs-card-head" }, make("span", { class: "hs-dot", "aria-hidden": "true" }), name, remove), menu, voiceDetail(speaker, label, index));
   }
 
   function group(label, list) {
     return list.length ? [make("optgroup", { label }, ...list.map((voice) => make("option", { value: voice.id }, voice.gender ? `${voice.name} (${voice.gender})` : voice.name)))] : [];
   }
 
-  function voiceDetail(speaker, label) {
+  function voiceDetail(speaker, label, index) {
     if (speaker.kind === "described") {
-      const words = make("input", { type: "text", value: speaker.description, maxlength: 300, placeholder: "for example: feminine, warm, unhurried", "aria-label": `Description of ${label}` });
+      const words = make("input", { type: "text", value: speaker.description, placeholder: "for example: feminine, warm, unhurried", "aria-label": `Description of ${label}` });
       words.addEventListener("input", () => {
+        beginTyping(`description ${index}`);
         speaker.description = words.value;
         publish();
       });
@@ -156,7 +203,17 @@ window.HiggsStudio.Editor = (() => {
 
   function removeSpeaker(index) {
     const lines = draft.lines.map((line) => (line.divider ? line : { ...line, speaker: line.speaker > index ? line.speaker - 1 : line.speaker === index ? 0 : line.speaker }));
+    const orphans = draft.lines.filter((line) => line.speaker === index && !line.divider).length;
+    const [gone, heir] = [nameOf(index), nameOf(index === 0 ? 1 : 0)];
     change({ ...draft, lines, speakers: draft.speakers.toSpliced(index, 1) });
+    notice(orphans ? `${gone}’s ${orphans === 1 ? "line is" : `${orphans} lines are`} now spoken by ${heir}. Undo brings ${gone} back.` : "");
+    cast.add.focus();
+  }
+
+  const nameOf = (index) => draft.speakers[index].name.trim() || `Speaker ${index + 1}`;
+  function notice(words) {
+    script.notice.textContent = words;
+    script.notice.hidden = !words;
   }
 
   /* ---- script ---- */
@@ -165,15 +222,18 @@ window.HiggsStudio.Editor = (() => {
     link = { props, trigger, server };
     script = {
       rows: element.querySelector(".hs-rows"), empty: element.querySelector(".hs-empty"), area: element.querySelector(".hs-plain"),
-      problem: element.querySelector(".hs-problem"), undo: element.querySelector(".hs-undo"), tools: element.querySelector(".hs-tools"),
+      problem: element.querySelector(".hs-problem"), notice: element.querySelector(".hs-notice"),
+      undo: element.querySelector(".hs-undo"), redo: element.querySelector(".hs-redo"), tools: element.querySelector(".hs-tools"),
       rowsTab: element.querySelector(".hs-view-rows"), plainTab: element.querySelector(".hs-view-plain"), way: element.querySelector(".hs-way"), references: element.querySelector(".hs-references"),
     };
     element.querySelector(".hs-add-line").addEventListener("click", () => addLine(draft.lines.length));
     element.querySelector(".hs-add-divider").addEventListener("click", () => change({ ...draft, lines: [...draft.lines, { divider: true, key: nextKey++ }] }));
-    script.undo.addEventListener("click", undo);
+    script.undo.addEventListener("click", () => travel(past, future));
+    script.redo.addEventListener("click", () => travel(future, past));
     script.rowsTab.addEventListener("click", showRows);
     script.plainTab.addEventListener("click", showPlain);
     script.area.addEventListener("input", () => {
+      beginTyping("script");
       text = script.area.value;
       publish();
       clearTimeout(parsing);
@@ -184,29 +244,48 @@ window.HiggsStudio.Editor = (() => {
     }
     watch("value", () => receive(props.value));
     window.addEventListener("higgs-studio:progress", (event) => showProgress(event.detail));
+    document.querySelector("#hs-generate")?.addEventListener("click", () => {
+      spokenKeys = text === null ? draft.lines.filter((line) => !line.divider).map((line) => line.key) : [];
+      changed = new Set();
+      typingIn = "";
+      notice("");
+    }, true);
     start(props.value);
   }
 
   /* Begin with what this browser remembers, else with what the server sent. */
   async function start(value) {
     voices = value.voices;
+    draft = { ...value.draft, lines: keyed(value.draft.lines) };
+    ownIds = memory.read("own") ?? [];
     const kept = memory.read("draft");
-    draft = kept?.draft ?? value.draft;
-    draft.lines = keyed(draft.lines);
+    if (kept?.draft) {
+      const sound = await link.server.sound_draft({ draft: kept.draft }); // an older version may have written it
+      if (sound) draft = { ...sound, lines: keyed(sound.lines) };
+      else notice("What this browser remembered could not be read; this is the first preset.");
+    }
+    ready = true;
     render();
     publish();
-    if (kept?.own?.length) {
-      const cards = await link.server.own_voices({ ids: kept.own });
-      voices = [...voices.filter((voice) => !voice.id.startsWith("own:")), ...cards];
-      renderCast();
+    if (typeof kept?.script === "string") {
+      text = script.area.value = kept.script;
+      switchView(true);
       publish();
+      parse();
     }
+    if (!ownIds.length) return;
+    const answer = await link.server.own_voices({ ids: ownIds });
+    ownIds = answer.map((voice) => voice.id); // the server has said which are gone
+    memory.write("own", ownIds);
+    voices = [...answer, ...voices.filter((voice) => !voice.id.startsWith("own:"))];
+    renderCast();
+    publish();
   }
 
   function render() {
     renderCast();
     if (!script) return;
-    script.undo.disabled = !undone.length;
+    showUndo();
     script.way.value = draft.way;
     script.references.value = draft.references;
     const old = new Map([...script.rows.children].map((row) => [Number(row.dataset.key), row]));
@@ -214,7 +293,7 @@ window.HiggsStudio.Editor = (() => {
     const wanted = draft.lines.map((line) => (line.divider ? divider(line) : row(line, old.get(line.key))));
     script.rows.replaceChildren(...wanted);
     if (focused) script.rows.querySelector(`[data-key="${focused}"] textarea`)?.focus();
-    script.empty.hidden = draft.lines.length > 0;
+    script.empty.hidden = text !== null || draft.lines.length > 0;
     label();
   }
 
@@ -249,21 +328,23 @@ window.HiggsStudio.Editor = (() => {
       menu.closest(".hs-row").style.setProperty("--speaker", speakerColour(Number(menu.value)));
       edited(key);
     });
-    const area = make("textarea", { rows: 1, maxlength: 2000, spellcheck: "true", placeholder: "What is said" });
+    const area = make("textarea", { rows: 1, spellcheck: "true", placeholder: "What is said" });
     area.addEventListener("input", () => {
+      beginTyping(`line ${key}`);
       draft.lines[at()].text = area.value;
+      fit(area);
       edited(key);
     });
     area.addEventListener("keydown", (event) => rowKeys(event, at(), area));
     const tool = (name, sign, act) => make("button", { type: "button", class: "hs-icon", "data-tool": name, title: name, onclick: act }, sign);
     return make("li", { class: "hs-row", "data-key": key },
-      make("span", { class: "hs-number", "aria-hidden": "true" }), menu, area, make("span", { class: "hs-state", role: "status" }),
+      make("span", { class: "hs-number", "aria-hidden": "true" }), menu, area, make("span", { class: "hs-state" }),
       make("span", { class: "hs-row-tools" }, tool("Move up", "↑", () => move(at(), -1)), tool("Move down", "↓", () => move(at(), 1)), tool("Remove", "✕", () => removeLine(at()))));
   }
 
   function divider(line) {
     const at = () => draft.lines.findIndex((item) => item.key === line.key);
-    return make("li", { class: "hs-row hs-divider", "data-key": line.key }, make("span", {}, "a conversation of its own"),
+    return make("li", { class: "hs-row hs-divider", "data-key": line.key }, make("span", {}, "new conversation"),
       make("button", { type: "button", class: "hs-icon", "aria-label": "Remove divider", title: "Remove", onclick: () => removeLine(at()) }, "✕"));
   }
 
@@ -271,19 +352,29 @@ window.HiggsStudio.Editor = (() => {
   function label() {
     let number = 0;
     for (const element of script.rows.children) {
-      number += 1; // dividers count: the server's messages number rows
       if (element.classList.contains("hs-divider")) continue;
+      number += 1;
       element.querySelector(".hs-number").textContent = number;
       element.querySelector("select").setAttribute("aria-label", `Speaker of line ${number}`);
       element.querySelector("textarea").setAttribute("aria-label", `Text of line ${number}`);
       for (const tool of element.querySelectorAll("[data-tool]")) tool.setAttribute("aria-label", tool.dataset.tool === "Remove" ? `Remove line ${number}` : `${tool.dataset.tool.replace("Move", `Move line ${number}`)}`);
       showState(element, progress[element.dataset.key]);
+      fit(element.querySelector("textarea"));
     }
+  }
+
+  /* As high as its text, where the browser does not see to it. */
+  const FITS_ITSELF = window.CSS?.supports?.("field-sizing", "content");
+  function fit(area) {
+    if (FITS_ITSELF) return;
+    area.style.height = "auto";
+    area.style.height = `${area.scrollHeight + 2}px`;
   }
 
   /* A line whose text changed is no longer the one that was spoken. */
   function edited(key) {
     delete progress[key];
+    changed.add(key);
     showState(script.rows.querySelector(`[data-key="${key}"]`), undefined);
     publish();
   }
@@ -323,14 +414,23 @@ window.HiggsStudio.Editor = (() => {
 
   /* ---- plain script ---- */
 
-  const names = () => draft.speakers.map((speaker, index) => speaker.name.trim() || `Speaker ${index + 1}`);
+  const names = () => draft.speakers.map((speaker, index) => nameOf(index));
 
   async function showPlain() {
-    text = await link.server.print_rows({ lines: plain().lines, names: names() });
-    script.area.value = text;
+    text = "";
+    await reprint();
     switchView(true);
-    publish();
     script.area.focus();
+  }
+
+  /* Write the script anew after the rows or the names changed under it, while that view is open. */
+  async function reprint() {
+    if (text === null) return;
+    const written = await link.server.print_rows({ lines: plain().lines, names: names() });
+    if (text === null) return;
+    text = script.area.value = written;
+    script.problem.hidden = true;
+    publish();
   }
 
   async function showRows() {
@@ -361,7 +461,6 @@ window.HiggsStudio.Editor = (() => {
     draft = { ...draft, lines: keyed(answer.lines) };
     progress = {};
     render();
-    script.empty.hidden = true;
     publish();
     return true;
   }
@@ -371,8 +470,8 @@ window.HiggsStudio.Editor = (() => {
   function showProgress(list) {
     progress = {};
     for (const item of list) {
-      const line = draft.lines[item.row - 1];
-      if (line && !line.divider) progress[line.key] = item;
+      const key = spokenKeys[item.row - 1];
+      if (key && !changed.has(key)) progress[key] = item;
     }
     for (const element of script.rows.querySelectorAll(".hs-row:not(.hs-divider)")) showState(element, progress[element.dataset.key]);
   }
@@ -381,9 +480,12 @@ window.HiggsStudio.Editor = (() => {
   function showState(element, item) {
     const chip = element?.querySelector(".hs-state");
     if (!chip) return;
-    element.dataset.state = item?.state ?? "unspoken";
-    chip.textContent = !item ? "" : item.state === "waiting" ? "waiting" : `${item.seconds.toFixed(1)} s`;
-    chip.title = item ? [STATES[item.state], item.why].filter(Boolean).join(": ") : "";
+    const words = !item ? "" : item.state === "waiting" ? "waiting" : `${item.seconds.toFixed(1)} s`;
+    const state = item?.state ?? "unspoken";
+    if (element.dataset.state !== state) element.dataset.state = state;
+    if (chip.textContent === words) return; // most of a long script stands still while a few lines are spoken
+    chip.textContent = words;
+    chip.title = item ? STATES[item.state] : "";
   }
 
   return { mountCast, mountScript };

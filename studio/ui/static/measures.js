@@ -45,7 +45,7 @@ window.HiggsStudio.mountMeasures = (element, props, watch) => {
     if (!rows.length) return;
     const measures = columns.filter((column) => column.better);
     if (!measures.some((column) => id(column) === metric)) metric = id(measures.find((column) => column.name.startsWith("Log-mel")) ?? measures[0]);
-    choice.replaceChildren(...measures.map((column) => make("option", { value: id(column), selected: id(column) === metric }, column.group === "Other" ? column.name : `${column.name} · ${column.group.toLowerCase()}`)));
+    choice.replaceChildren(...measures.map((column) => make("option", { value: id(column), selected: id(column) === metric }, column.group === "Other" ? column.name : `${column.name} · ${column.group[0].toLowerCase()}${column.group.slice(1)}`)));
     if (save.href.startsWith("blob:")) URL.revokeObjectURL(save.href);
     save.href = URL.createObjectURL(new Blob([csv], { type: "text/csv" }));
     drawChart();

@@ -3,14 +3,19 @@
 
 window.HiggsStudio.mountStatus = (element, props, watch) => {
   const { make } = window.HiggsStudio;
-  const words = make("p", { class: "hs-status-words", role: "status", "aria-live": "polite" });
+  const words = make("p", { class: "hs-status-words" });
+  const spoken = make("p", { class: "hs-unseen", role: "status" }); // read aloud at turning points, not every frame
   const bar = make("progress", { max: 1, "aria-label": "Progress" });
   const list = make("ul", { class: "hs-notes" });
-  element.querySelector(".hs-status").replaceChildren(words, bar, list);
+  element.querySelector(".hs-status").replaceChildren(words, bar, list, spoken);
+  let before = "idle";
   const show = () => {
     const value = props.value ?? {};
-    element.querySelector(".hs-status").dataset.state = value.state ?? "idle";
-    words.setAttribute("role", value.state === "failed" ? "alert" : "status");
+    const state = value.state ?? "idle";
+    if (state !== before) spoken.textContent = state === "running" ? "Speaking" : value.text ?? "";
+    if (state === "done" && before === "running") document.querySelector("#hs-result")?.scrollIntoView({ block: "nearest", behavior: "smooth" });
+    before = state;
+    element.querySelector(".hs-status").dataset.state = state;
     if (words.textContent !== (value.text ?? "")) words.textContent = value.text ?? "";
     bar.hidden = value.state !== "running";
     if (value.share == null) bar.removeAttribute("value"); else bar.value = value.share;

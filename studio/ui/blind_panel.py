@@ -1,0 +1,171 @@
+"""Blind tests on what was compared: ABX and a short MUSHRA. Their script is `blind.js`; the answers stay here."""
+
+import base64
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from studio.audio import Audio
+from studio.errors import BadSetting, StudioError
+from studio.lab.abx import SIGNIFICANT, AbxTest, p_value
+from studio.lab.mushra import MAX_VERSIONS, MushraTest, Sheet
+from studio.ui.blind_store import BlindStore, Kept
+from studio.ui.kept_clips import ORIGINAL, find_clip, kept_version
+from studio.ui.studio import Studio
+
+TRIALS = (8, 12, 16, 24)
+Asked = dict[str, Any]
+
+
+def blind_tests(studio: Studio) -> gr.HTML:
+    """The panel; its value is `{clips: [view of a kept clip]}`."""
+    store = BlindStore(studio.readings)
+
+    def sounds(asked: Asked, numbers: list[Any]) -> dict[str, Audio]:
+        versions = [kept_version(studio.readings, asked.get("token"), number)[:2] for number in numbers]
+        return dict(versions)
+
+    @_reading
+    def abx_start(asked: Asked) -> Asked:
+        """Begin an ABX test of two versions of a clip."""
+        pair = list(sounds(asked, [asked.get("first"), asked.get("second")]).items())
+        if len(pair) < 2:
+            raise BadSetting("Choose two different versions for an ABX test.")
+        trials = _whole(asked.get("trials"))
+        token, folder = store.room()
+        return _abx_state(store.keep(AbxTest(pair[0], pair[1], folder, trials), token, folder))
+
+    @_reading
+    def abx_answer(asked: Asked) -> Asked:
+        """Take an answer to the present trial; give the next one, or the result."""
+        kept = store.find(asked.get("test"), AbxTest)
+        with kept.lock:
+            kept.test.answer(asked.get("choice"), _whole(asked.get("number")))  # type: ignore[union-attr, arg-type]
+            return _abx_state(kept)
+
+    @_reading
+    def mushra_start(asked: Asked) -> Asked:
+        """Begin a MUSHRA test of some versions of a clip against its original, for a first listener."""
+        numbers = asked.get("versions")
+        if not isinstance(numbers, list) or not 1 <= len(numbers) <= MAX_VERSIONS:
+            raise BadSetting(f"Choose 1 to {MAX_VERSIONS} versions to rate.")
+        view, _ = find_clip(studio.readings, asked.get("token"))
+        original = kept_version(studio.readings, asked.get("token"), 0)[1]
+        versions = sounds(asked, [number for number in numbers if number != 0])
+        versions.pop(ORIGINAL, None)
+        token, folder = store.room()
+        test = MushraTest(original, versions, folder)
+        sheet = test.sheet(_text(asked.get("listener")))
+        return _sheet(store.keep(test, token, folder), sheet) | {"clip": view["name"]}
+
+    @_reading
+    def mushra_next(asked: Asked) -> Asked:
+        """The sheet of another listener."""
+        kept = store.find(asked.get("test"), MushraTest)
+        with kept.lock:
+            return _sheet(kept, kept.test.sheet(_text(asked.get("listener"))))  # type: ignore[union-attr]
+
+    @_reading
+    def mushra_rate(asked: Asked) -> Asked:
+        """Take a listener's ratings; give the summary."""
+        kept = store.find(asked.get("test"), MushraTest)
+        ratings = asked.get("ratings")
+        numbers = [one for one in ratings if isinstance(one, int | float)] if isinstance(ratings, list) else []
+        with kept.lock:
+            test: Any = kept.test
+            test.rate(_text(asked.get("listener")), numbers)
+            return {
+                "test": kept.token,
+                "summary": _summary(test),
+                "csv": test.as_csv(),
+                "unsure": test.unsure_listeners,
+            }
+
+    @_reading
+    def mushra_export(asked: Asked) -> Asked:
+        """The same stimuli as a test for webMUSHRA."""
+        kept = store.find(asked.get("test"), MushraTest)
+        with kept.lock:
+            archive = kept.test.webmushra_zip()  # type: ignore[union-attr]
+        return {"zip": base64.b64encode(archive).decode("ascii")}
+
+    @_reading
+    def blind_end(asked: Asked) -> Asked:
+        """Leave a test: its files go."""
+        store.end(asked.get("test"))
+        return {}
+
+    return gr.HTML(
+        {"clips": []},
+        html_template='<section class="hs-blind" aria-label="Blind test"></section>',
+        js_on_load="HiggsStudio.mountBlind(element, props, watch, server);",
+        server_functions=[abx_start, abx_answer, mushra_start, mushra_next, mushra_rate, mushra_export, blind_end],
+        apply_default_css=False,
+        elem_id="hs-blind",
+        trials=[[count, _needed(count)] for count in TRIALS],
+    )
+
+
+def _reading(answer: Callable[[Asked], Asked]) -> Callable[[Any], Asked]:
+    """What a person can mend goes to the page as `{problem}`."""
+
+    @functools.wraps(answer)
+    def read(asked: Any) -> Asked:
+        try:
+            return answer(asked if isinstance(asked, dict) else {})
+        except StudioError as problem:
+            return {"problem": str(problem)}
+
+    return read
+
+
+def _needed(trials: int) -> int:
+    """How many correct answers of so many make p < 0.05."""
+    return next(correct for correct in range(trials + 1) if p_value(correct, trials) < SIGNIFICANT)
+
+
+def _abx_state(kept: Kept) -> Asked:
+    """What the listener may know: three files, and how many trials are left; after the last, everything."""
+    test: Any = kept.test
+    score = test.score
+    state = {"test": kept.token, "answered": score.trials, "planned": score.planned, "trial": None}
+    if test.trial is not None:
+        files = {name: kept.url(getattr(test.trial, name)) for name in ("a", "b", "x")}
+        return state | {"trial": {"number": test.trial.number} | files}
+    table = test.table()
+    return state | {
+        "correct": score.correct,
+        "p": score.p_value,
+        "sentence": score.sentence,
+        "to_go": score.correct_to_go,
+        "names": [table["A"].iloc[0], table["B"].iloc[0]],
+        "rows": table[["trial", "X", "answer", "correct"]].to_dict("records"),
+        "csv": test.as_csv(),
+    }
+
+
+def _sheet(kept: Kept, sheet: Sheet) -> Asked:
+    return {
+        "test": kept.token,
+        "listener": sheet.listener,
+        "reference": kept.url(sheet.reference),
+        "stimuli": [kept.url(path) for path in sheet.stimuli],
+    }
+
+
+def _summary(test: MushraTest) -> list[Asked]:
+    table = test.summary()
+    rows = table.astype(object).where(table.notna(), None)  # one listener has no interval
+    return rows.to_dict("records")
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int):
+        raise BadSetting("Give a whole number.")
+    return value
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

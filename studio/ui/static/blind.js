@@ -1,0 +1,258 @@
+/* Blind tests: ABX and a short MUSHRA. The page knows files with random names and nothing else; what is what stays on the
+   server until the test is done. Value: {clips: [{name, token, rate, versions: [{title}]}]}.
+   ABX keys: 1, 2, 3 hear A, B, X; space plays; a and b answer. MUSHRA keys: 0 the reference, 1 to 9 the sounds. */
+"use strict";
+
+window.HiggsStudio.mountBlind = (element, props, watch, server) => {
+  const { make, clock, bytesOf, typing, SyncPlayer } = window.HiggsStudio;
+  const root = element.querySelector(".hs-blind");
+  const EMPTY = "Compare some codecs first: then their versions can be told apart here (ABX), or rated (MUSHRA), without knowing which is which.";
+
+  let clips = [];
+  let phase = null; // {keys: function of a key, tick: function} of what is on the page
+  let kind = "abx";
+  let frame = 0;
+  const chosen = { clip: 0, first: 0, second: 1, trials: 8, versions: null, listener: "" };
+  const player = new SyncPlayer(() => { phase?.tick?.(); follow(); });
+  const problem = make("p", { class: "hs-problem", role: "alert", hidden: true });
+  const stage = make("div", {});
+  root.replaceChildren(problem, stage);
+
+  function receive() {
+    const next = props.value?.clips ?? [];
+    if (phase?.running) return; // a new comparison does not end a test
+    clips = next;
+    [chosen.clip, chosen.first, chosen.second, chosen.versions] = [0, 0, 1, null];
+    setup();
+  }
+
+  function show(...parts) {
+    problem.hidden = true;
+    stage.replaceChildren(...parts);
+  }
+  function complain(words) {
+    problem.textContent = words;
+    problem.hidden = false;
+  }
+  /* Ask the server; a problem is said and undefined comes back. */
+  async function ask(what, asked) {
+    try {
+      const answer = await server[what](asked);
+      if (answer.problem) { complain(answer.problem); return undefined; }
+      problem.hidden = true;
+      return answer;
+    } catch {
+      complain("The studio did not answer. Try again.");
+      return undefined;
+    }
+  }
+  function follow() {
+    cancelAnimationFrame(frame);
+    phase?.tick?.();
+    if (player.playing) frame = requestAnimationFrame(follow);
+  }
+  const save = (name, type, content, text) => make("a", { class: "hs-button", download: name, href: URL.createObjectURL(new Blob([content], { type })) }, text);
+  const select = (label, options, value, act) => make("label", { class: "hs-inline" }, label, make("select", { class: "hs-select", onchange: (event) => act(Number(event.target.value)) }, ...options.map(([at, text]) => make("option", { value: at, selected: at === value }, text))));
+
+  /* ---- choosing ---- */
+
+  function setup() {
+    player.clear();
+    phase = null;
+    if (!clips.length) { show(make("div", { class: "hs-sound-empty" }, EMPTY)); return; }
+    const clip = clips[chosen.clip];
+    const versions = clip.versions.map((one, index) => [index, one.title]);
+    chosen.versions ??= new Set(versions.slice(1, 5).map(([index]) => index));
+    const tab = (name, words) => make("button", { type: "button", "aria-pressed": String(kind === name), onclick: () => { kind = name; setup(); } }, words);
+    const start = make("button", { type: "button", class: "hs-button hs-main", onclick: async () => { start.disabled = true; await (kind === "abx" ? startAbx() : startMushra()); start.disabled = false; } }, "Start");
+    const shared = [
+      make("div", { class: "hs-switch", role: "group", "aria-label": "Kind of test" }, tab("abx", "ABX"), tab("mushra", "MUSHRA")),
+      make("div", { class: "hs-bench-row" }, clips.length > 1 ? select("Clip ", clips.map((one, index) => [index, one.name]), chosen.clip, (at) => { [chosen.clip, chosen.first, chosen.second, chosen.versions] = [at, 0, 1, null]; setup(); }) : null),
+    ];
+    if (kind === "abx") {
+      const needed = new Map(props.trials ?? []);
+      const hint = make("p", { class: "hs-quiet" });
+      const tell = () => { hint.textContent = `Guessing is ruled out (p < 0.05) by ${needed.get(chosen.trials)} of ${chosen.trials} correct answers. Answers are shown when all trials are done: stopping when it looks good is no test.`; };
+      tell();
+      show(...shared,
+        make("p", {}, "X is A or B, drawn anew for each trial. Can you tell which?"),
+        make("div", { class: "hs-bench-row" }, select("One ", versions, chosen.first, (at) => { chosen.first = at; }), select("Other ", versions, chosen.second, (at) => { chosen.second = at; }),
+          select("Trials ", [...needed.keys()].map((count) => [count, String(count)]), chosen.trials, (count) => { chosen.trials = count; tell(); })),
+        hint, make("div", { class: "hs-bench-row" }, start));
+      return;
+    }
+    const tick = ([index, title]) => make("label", { class: "hs-inline" }, make("input", { type: "checkbox", checked: chosen.versions.has(index), onchange: (event) => { if (event.target.checked) chosen.versions.add(index); else chosen.versions.delete(index); } }), title);
+    const listener = make("input", { type: "text", class: "hs-text", maxlength: 40, value: chosen.listener, oninput: (event) => { chosen.listener = event.target.value; } });
+    show(...shared,
+      make("p", {}, "Rate each sound from 0 (bad) to 100 (excellent) against the reference. Hidden among them are the reference itself and an anchor without anything above 3.5 kHz."),
+      make("div", { class: "hs-checks", role: "group", "aria-label": "Versions to rate" }, ...versions.slice(1).map(tick)),
+      make("div", { class: "hs-bench-row" }, make("label", { class: "hs-inline" }, "Listener ", listener)),
+      make("div", { class: "hs-bench-row" }, start));
+  }
+
+  const leave = (test) => make("button", { type: "button", class: "hs-button", onclick: () => { server.blind_end({ test }).catch(() => {}); phase = null; receive(); } }, "Leave the test");
+
+  /* Play, position, and buttons for what can be heard; the same for both tests. */
+  function transport(names, keyNames) {
+    const play = make("button", { type: "button", class: "hs-play", "aria-label": "Play", title: "Play (space)", onclick: () => player.toggle() }, "▶");
+    const seek = make("input", { type: "range", class: "hs-seek", min: 0, max: 1, step: 0.01, value: 0, "aria-label": "Position", oninput: (event) => player.seek(Number(event.target.value)) });
+    const time = make("span", { class: "hs-time" }, "0:00.0");
+    const buttons = names.map((name, index) => make("button", { type: "button", class: "hs-version hs-hear", "aria-pressed": String(index === 0), onclick: () => hear(index) }, make("kbd", {}, keyNames[index]), make("span", {}, name)));
+    function hear(index) {
+      player.choose(index);
+      if (!player.playing) player.play();
+    }
+    function tick() {
+      play.textContent = player.playing ? "❚❚" : "▶";
+      play.setAttribute("aria-label", player.playing ? "Pause" : "Play");
+      play.disabled = !player.tracks[player.heard]?.buffer;
+      seek.max = player.length;
+      seek.value = player.position();
+      time.textContent = `${clock(player.position())} / ${clock(player.length)}`;
+      buttons.forEach((button, index) => button.setAttribute("aria-pressed", index === player.heard));
+    }
+    return { row: make("div", { class: "hs-transport" }, play, seek, time), buttons, hear, tick };
+  }
+  async function load(urls) {
+    player.clear();
+    player.loop = true;
+    try {
+      await player.load(urls.map((url) => ({ url, gain: 0 })), clips[chosen.clip].rate);
+    } catch (trouble) {
+      complain(trouble.message);
+    }
+  }
+
+  /* ---- ABX ---- */
+
+  async function startAbx() {
+    const state = await ask("abx_start", { token: clips[chosen.clip].token, first: chosen.first, second: chosen.second, trials: chosen.trials });
+    if (state) await abxTrial(state);
+  }
+
+  async function abxTrial(state) {
+    const { trial, test } = state;
+    if (!trial) { abxResult(state); return; }
+    const controls = transport(["A", "B", "X"], ["1", "2", "3"]);
+    let answered = false;
+    const answer = async (choice) => {
+      if (answered) return;
+      answered = true;
+      player.stop(0);
+      const next = await ask("abx_answer", { test, choice, number: trial.number });
+      if (next) await abxTrial(next); else answered = false;
+    };
+    const say = (choice) => make("button", { type: "button", class: "hs-button hs-answer", onclick: () => answer(choice) }, `X is ${choice} `, make("kbd", {}, choice.toLowerCase()));
+    phase = {
+      running: true,
+      tick: controls.tick,
+      keys: (key) => {
+        if (/^[123]$/.test(key)) controls.hear(key - 1);
+        else if (key === "a" || key === "b") answer(key.toUpperCase());
+        else return false;
+        return true;
+      },
+    };
+    show(
+      make("p", { class: "hs-trial", role: "status" }, `Trial ${trial.number} of ${state.planned}`),
+      make("progress", { class: "hs-progress", max: state.planned, value: state.answered, "aria-label": "Trials answered" }),
+      make("div", { class: "hs-versions hs-three", role: "group", "aria-label": "What is heard" }, ...controls.buttons), controls.row,
+      make("div", { class: "hs-bench-row hs-keys" }, say("A"), say("B")),
+      make("div", { class: "hs-bench-row" }, leave(test)));
+    await load([trial.a, trial.b, trial.x]);
+  }
+
+  function abxResult(state) {
+    phase = { running: false };
+    const again = make("button", { type: "button", class: "hs-button hs-main", onclick: setup }, "Another test");
+    const more = state.to_go ? `Until p < 0.05, ${state.to_go} more correct answers without a mistake would be needed; plan them as a new, longer test.` : "";
+    show(
+      make("p", { class: "hs-result", role: "status" }, state.sentence),
+      make("p", { class: "hs-quiet" }, `A was ${state.names[0]}, B was ${state.names[1]}. Exact one-sided binomial test. ${more}`),
+      make("div", { class: "hs-scroll", tabindex: 0, role: "region", "aria-label": "Answers" }, make("table", { class: "hs-table" },
+        make("thead", {}, make("tr", {}, ...["Trial", "X was", "Your answer", "Correct"].map((name) => make("th", { scope: "col" }, name)))),
+        make("tbody", {}, ...state.rows.map((row) => make("tr", {}, make("th", { scope: "row" }, String(row.trial)), ...[row.X, row.answer, row.correct ? "yes" : "no"].map((text) => make("td", {}, text))))))),
+      make("div", { class: "hs-bench-row" }, again, save("abx.csv", "text/csv", state.csv, "Download CSV")));
+  }
+
+  /* ---- MUSHRA ---- */
+
+  async function startMushra() {
+    const sheet = await ask("mushra_start", { token: clips[chosen.clip].token, versions: [...chosen.versions], listener: chosen.listener });
+    if (sheet) await mushraSheet(sheet);
+  }
+
+  async function mushraSheet(sheet) {
+    const names = sheet.stimuli.map((url, index) => `Sound ${index + 1}`);
+    const controls = transport(["Reference", ...names], ["0", ...names.map((name, index) => (index < 9 ? String(index + 1) : " "))]);
+    const touched = new Set();
+    const sliders = names.map((name, index) => {
+      const output = make("output", { class: "hs-rating" }, "–");
+      const slider = make("input", { type: "range", min: 0, max: 100, step: 1, value: 50, "aria-label": `Rating of ${name}` });
+      const rated = () => { touched.add(index); output.textContent = slider.value; send.disabled = touched.size < names.length; };
+      slider.addEventListener("input", rated);
+      slider.addEventListener("change", rated);
+      slider.addEventListener("focus", () => player.choose(index + 1));
+      return { slider, row: make("div", { class: "hs-rate" }, controls.buttons[index + 1], slider, output) };
+    });
+    const send = make("button", {
+      type: "button", class: "hs-button hs-main", disabled: true, onclick: async () => {
+        player.stop(0);
+        const done = await ask("mushra_rate", { test: sheet.test, listener: sheet.listener, ratings: sliders.map(({ slider }) => Number(slider.value)) });
+        if (done) mushraResult(done);
+      },
+    }, "Submit ratings");
+    phase = { running: true, tick: controls.tick, keys: (key) => { if (!/^[0-9]$/.test(key) || Number(key) > names.length) return false; controls.hear(Number(key)); return true; } };
+    show(
+      make("p", { class: "hs-trial", role: "status" }, `${sheet.listener}: rate each sound against the reference`),
+      make("div", { class: "hs-versions hs-three" }, controls.buttons[0]), controls.row,
+      make("div", { class: "hs-scale", "aria-hidden": "true" }, ...["bad", "poor", "fair", "good", "excellent"].map((word) => make("span", {}, word))),
+      ...sliders.map(({ row }) => row),
+      make("div", { class: "hs-bench-row" }, send, leave(sheet.test)));
+    await load([sheet.reference, ...sheet.stimuli]);
+  }
+
+  function mushraResult(done) {
+    phase = { running: false };
+    const listener = make("input", { type: "text", class: "hs-text", maxlength: 40 });
+    const next = make("button", { type: "button", class: "hs-button hs-main", onclick: async () => { const sheet = await ask("mushra_next", { test: done.test, listener: listener.value }); if (sheet) await mushraSheet(sheet); } }, "Next listener");
+    const webmushra = make("button", {
+      type: "button", class: "hs-button", onclick: async () => {
+        const made = await ask("mushra_export", { test: done.test });
+        if (made) save("webmushra.zip", "application/zip", bytesOf(made.zip), "").click();
+      },
+    }, "Export for webMUSHRA");
+    const interval = (row) => (row.low === null ? "one listener" : `${row.low.toFixed(1)} to ${row.high.toFixed(1)}`);
+    const unsure = done.unsure.length ? `Rated the hidden reference below 90: ${done.unsure.join(", ")}. BS.1534 leaves such listeners out.` : "";
+    show(
+      make("p", { class: "hs-result", role: "status" }, `Mean ratings over ${done.summary[0].listeners} listener${done.summary[0].listeners > 1 ? "s" : ""}`),
+      make("div", { class: "hs-scroll", tabindex: 0, role: "region", "aria-label": "Ratings" }, make("table", { class: "hs-table" },
+        make("thead", {}, make("tr", {}, ...["Version", "Mean", "95 % interval", ""].map((name) => make("th", { scope: "col" }, name)))),
+        make("tbody", {}, ...done.summary.map((row) => make("tr", {}, make("th", { scope: "row" }, row.condition), make("td", {}, row.mean.toFixed(1)), make("td", {}, interval(row)),
+          make("td", { class: "hs-bar-cell", "aria-hidden": "true" }, bar(row))))))),
+      make("p", { class: "hs-quiet" }, unsure),
+      make("div", { class: "hs-bench-row" }, make("label", { class: "hs-inline" }, "Listener ", listener), next),
+      make("div", { class: "hs-bench-row" }, save("mushra.csv", "text/csv", done.csv, "Download CSV"), webmushra, make("button", { type: "button", class: "hs-button", onclick: setup }, "Another test")));
+  }
+
+  function bar(row) {
+    const place = make("div", { class: "hs-bar" }, make("i", {}));
+    place.firstChild.style.width = `${row.mean}%`;
+    if (row.low !== null) {
+      const reach = make("b", {});
+      reach.style.left = `${Math.max(0, row.low)}%`;
+      reach.style.width = `${Math.min(100, row.high) - Math.max(0, row.low)}%`;
+      place.append(reach);
+    }
+    return place;
+  }
+
+  window.addEventListener("keydown", (event) => {
+    if (!phase?.running || !element.offsetParent || typing(event.target) || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (phase.keys(event.key)) { event.preventDefault(); return; }
+    if (event.key === " " && !event.target.closest?.("button, a, summary, [role=tab], label")) { event.preventDefault(); player.toggle(); }
+  });
+
+  watch("value", receive);
+  receive();
+};

@@ -1,0 +1,165 @@
+"""The listening bench: switching on one clock, levels, loops, pictures that play."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from playwright.sync_api import Page, expect
+
+from tests.browser.lab import (
+    BENCH,
+    HIGGS,
+    OPUS,
+    PCM,
+    choose_codecs,
+    compare,
+    downloaded,
+    heard,
+    open_lab,
+    position,
+    wait_for_pictures,
+)
+
+FRAME_SECONDS = 0.04
+SWITCH = """async version => {
+  const bench = document.querySelector("#hs-bench .hs-bench");
+  const time = () => bench.player.context.currentTime;
+  const before = [time(), bench.clock()];
+  document.dispatchEvent(new KeyboardEvent("keydown", { key: version, bubbles: true }));
+  const after = [time(), bench.clock()];
+  await new Promise((done) => setTimeout(done, 200));
+  const later = [time(), bench.clock()];
+  return { before, after, later };
+}"""
+
+
+@pytest.fixture
+def bench(studio: Page) -> Page:
+    """A bench with the original, two rungs of Higgs, and Opus."""
+    open_lab(studio)
+    choose_codecs(studio, [(HIGGS, "2"), (HIGGS, "8"), (OPUS, "6 ")])
+    compare(studio, 3)
+    return studio
+
+
+def test_switching_while_playing_keeps_the_position(bench: Page):
+    bench.locator(BENCH).get_by_label("Play", exact=True).click()
+    bench.wait_for_function("document.querySelector('#hs-bench .hs-bench').clock() > 0.15")
+    for version in "324":
+        times = bench.evaluate(SWITCH, version)
+        assert heard(bench) == bench.locator(f"{BENCH} .hs-version span").nth(int(version) - 1).inner_text()
+        for moment in ("after", "later"):
+            by_clock = times[moment][0] - times["before"][0]
+            moved = times[moment][1] - times["before"][1]
+            assert abs(moved - by_clock) < 0.02, f"{moment}: the position jumped by {moved - by_clock:.3f} s"
+    expect(bench.locator(BENCH).get_by_label("Pause", exact=True)).to_be_visible()
+    bench.keyboard.press("Escape")
+    bench.evaluate("document.activeElement.blur()")
+    bench.keyboard.press("Space")
+    expect(bench.locator(BENCH).get_by_label("Play", exact=True)).to_be_visible()
+
+
+def test_levels_are_matched_and_shown_and_can_be_left_alone(bench: Page):
+    gains = bench.locator(f"{BENCH} .hs-gain")
+    expect(gains.nth(1)).to_have_text(re.compile(r"^[+−]\d+\.\d dB$"))
+    volumes = "document.querySelector('#hs-bench .hs-bench').player.tracks.map(track => track.gain)"
+    matched = bench.evaluate(volumes)
+    assert matched[1] == pytest.approx(float(gains.nth(1).inner_text().replace("−", "-")[:-3]), abs=0.06)
+    bench.locator(BENCH).get_by_label("Match levels").uncheck()
+    expect(gains.nth(1)).to_have_text("")
+    assert bench.evaluate(volumes) == [0, 0, 0, 0]
+
+
+def test_a_loop_is_dragged_on_the_waveform_and_kept_to(bench: Page):
+    canvas = bench.locator(f"{BENCH} canvas")
+    width = canvas.bounding_box()["width"]
+    seconds = float(bench.locator(BENCH).get_by_label("Position").get_attribute("max"))
+    canvas.hover(position={"x": 0.5 * width, "y": 30})
+    bench.mouse.down()
+    canvas.hover(position={"x": 0.6 * width, "y": 30})
+    bench.mouse.up()
+    start, end = (
+        float(bench.locator(BENCH).get_by_label(f"Loop {side} (seconds)").input_value()) for side in ("from", "to")
+    )
+    assert (start, end) == (pytest.approx(0.5 * seconds, abs=0.02), pytest.approx(0.6 * seconds, abs=0.02))
+    expect(bench.locator(BENCH).get_by_label("Loop", exact=True)).to_be_checked()
+    bench.locator(BENCH).get_by_label("Play", exact=True).click()
+    places = bench.evaluate("""async () => {
+      const bench = document.querySelector("#hs-bench .hs-bench");
+      const places = [];
+      for (let at = 0; at < 40; at += 1) {
+        places.push(bench.clock());
+        await new Promise((done) => setTimeout(done, 25));
+      }
+      return places;
+    }""")
+    assert min(places) >= start - 0.01
+    assert max(places) <= end + 0.01
+    assert np.diff(places).min() < 0, "it never began again"
+
+
+def test_clicking_the_code_map_plays_exactly_that_frame(bench: Page):
+    bench.keyboard.press("3")
+    wait_for_pictures(bench, 2)
+    assert position(bench) == 0
+    canvas = bench.locator(f"{BENCH} canvas")
+    codes, width = json.loads(canvas.get_attribute("data-codes")), canvas.bounding_box()["width"]
+    seconds = float(bench.locator(BENCH).get_by_label("Position").get_attribute("max"))
+    canvas.click(position={"x": 0.4 * width, "y": codes["top"] + codes["height"] / 2})
+    frame = math.floor(0.4 * seconds / FRAME_SECONDS)
+    expect(bench.locator(BENCH).get_by_text(f"Frame {frame} is heard.")).to_be_visible()
+    bench.wait_for_function(
+        "from => document.querySelector('#hs-bench .hs-bench').clock() >= from", arg=frame * FRAME_SECONDS - 1e-6
+    )
+    assert frame * FRAME_SECONDS - 1e-6 <= position(bench) <= (frame + 1) * FRAME_SECONDS + 1e-6
+
+
+def test_pictures_show_differences_and_what_each_codebook_carries(bench: Page):
+    bench.keyboard.press("3")
+    wait_for_pictures(bench, 2)
+    bench.locator(BENCH).get_by_label("Beside it").select_option(label="Higgs Audio V2 tokenizer, 2 codebooks")
+    bench.locator(BENCH).get_by_label("Show differences").check()
+    expect(bench.locator(f"{BENCH} canvas")).to_have_attribute("aria-label", re.compile(r"Other codes than .*: 0 %"))
+    bench.locator(BENCH).get_by_text("What each codebook carries").click()
+    expect(bench.locator(f"{BENCH} .hs-books tbody tr")).to_have_count(8)
+    bench.locator(BENCH).get_by_label("Zoom in").click()
+    expect(bench.locator(BENCH).get_by_label("Zoom out")).to_be_visible()
+
+
+def test_files_are_what_the_codec_gave(bench: Page):
+    original, rate = downloaded(bench)
+    source, source_rate = soundfile.read("assets/voices/alma.flac", dtype="float32")
+    assert rate == source_rate
+    assert np.array_equal(original, source)
+
+
+def test_thirty_seconds_are_drawn_in_a_second_and_weigh_little(studio: Page, tmp_path: Path):
+    source, rate = soundfile.read("assets/voices/hugo.flac", dtype="float32")
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.resize(source, 30 * rate), rate, subtype="FLOAT")
+    open_lab(studio)
+    studio.locator("#hs-lab-recording input[type=file]").set_input_files(path)
+    expect(studio.locator("#hs-lab-note")).to_contain_text("Added, 30.0 s.")
+    choose_codecs(studio, [(HIGGS, "8"), (PCM, "8 kHz")])
+    weights: list[int] = []
+    studio.on("response", lambda answer: "component_server" in answer.url and weights.append(len(answer.body())))
+    compare(studio, 4)
+    studio.locator(BENCH).get_by_label("Clip", exact=True).select_option(label="long.wav")
+    wait_for_pictures(studio, 0)
+    expect(studio.locator(f"{BENCH} .hs-play")).to_be_enabled()
+    weights.clear()
+    studio.keyboard.press("2")
+    wait_for_pictures(studio, 1)
+    drawing = studio.evaluate("""() => {
+      const bench = document.querySelector("#hs-bench .hs-bench");
+      const start = performance.now();
+      bench.player.choose(0);
+      bench.player.choose(1);
+      return performance.now() - start;
+    }""")
+    assert drawing < 1000
+    assert 2 * max(weights) < 600_000, "two versions side by side"

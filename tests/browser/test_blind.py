@@ -1,0 +1,100 @@
+"""Blind tests by keyboard and by hand, and that nothing on the page gives the answer away."""
+
+import csv
+import io
+import re
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+import yaml
+from playwright.sync_api import Page, expect
+
+from tests.browser.lab import HIGGS, PCM, choose_codecs, compare, lab_tab, open_lab
+
+STIMULUS = re.compile(r"/files/[0-9a-f]{32}/[0-9a-f]{32}\.wav$")
+BLIND = "#hs-blind"
+
+
+@pytest.fixture
+def blind(studio: Page) -> Page:
+    open_lab(studio)
+    choose_codecs(studio, [(HIGGS, "1"), (PCM, "8 kHz")])
+    compare(studio, 2)
+    lab_tab(studio, "Blind test")
+    return studio
+
+
+def test_an_abx_test_of_8_trials_is_finished_by_keyboard(blind: Page):
+    sizes: dict[str, int] = {}
+    headers: list[dict[str, str]] = []
+
+    def look(answer):
+        if STIMULUS.search(answer.url):
+            sizes[answer.url] = len(answer.body())
+            headers.append(answer.all_headers())
+
+    blind.on("response", look)
+    panel = blind.locator(BLIND)
+    expect(panel.get_by_text("7 of 8 correct answers")).to_be_visible()
+    panel.get_by_role("button", name="Start").click()
+    for trial in range(1, 9):
+        expect(panel.get_by_text(f"Trial {trial} of 8")).to_be_visible()
+        expect(panel.get_by_label("Play", exact=True)).to_be_enabled()
+        page = panel.locator(".hs-blind").inner_html()
+        assert "Higgs" not in page
+        assert "PCM" not in page
+        if trial == 1:
+            for key, name in (("1", "A"), ("2", "B"), ("3", "X")):
+                blind.keyboard.press(key)
+                expect(panel.locator(".hs-hear[aria-pressed=true] span")).to_have_text(name)
+            expect(panel.get_by_label("Pause", exact=True)).to_be_visible()
+        blind.keyboard.press("a" if trial % 2 else "b")
+    expect(panel.get_by_text(re.compile(r"^\d of 8 correct, p = \d\.\d{3}\."))).to_be_visible()
+    assert len(sizes) == 3 * 8, "each trial has files of its own"
+    assert len(set(sizes.values())) == 1, "sizes tell them apart"
+    assert len({head["last-modified"] for head in headers}) == 1, "dates tell them apart"
+    with blind.expect_download() as saved:
+        panel.get_by_role("link", name="Download CSV").click()
+    rows = list(csv.DictReader(io.StringIO(Path(saved.value.path()).read_text("utf-8"))))
+    assert len(rows) == 8
+    assert {row["A"] for row in rows} < {"Original", "Higgs Audio V2 tokenizer, 1 codebook"}
+    assert [row["answer"] for row in rows] == ["A", "B"] * 4
+
+
+def test_a_short_mushra_is_rated_and_exported(blind: Page):
+    panel = blind.locator(BLIND)
+    panel.get_by_role("button", name="MUSHRA").click()
+    panel.get_by_label("Listener").fill("Ann")
+    panel.get_by_role("button", name="Start").click()
+    sliders = panel.get_by_label(re.compile("^Rating of Sound"))
+    for count in range(2):  # two listeners
+        expect(sliders).to_have_count(4)
+        expect(panel.get_by_role("button", name="Submit ratings")).to_be_disabled()
+        expect(panel.get_by_label("Play", exact=True)).to_be_enabled()
+        assert not re.search("Higgs|PCM|anchor|hidden reference", panel.locator(".hs-blind").inner_html())
+        for index in range(4):
+            sliders.nth(index).fill(str(20 * index + 10 * count))
+        panel.get_by_role("button", name="Submit ratings").click()
+        expect(panel.get_by_text(f"Mean ratings over {count + 1} listener")).to_be_visible()
+        if not count:
+            panel.get_by_label("Listener").fill("Ben")
+            panel.get_by_role("button", name="Next listener").click()
+    expect(panel.locator("tbody tr")).to_have_count(4)
+    expect(panel.get_by_role("rowheader", name="hidden reference")).to_be_visible()
+    expect(panel.locator("tbody td").nth(1)).to_have_text(re.compile(r"^−?-?\d+\.\d to \d+\.\d$"))
+    with blind.expect_download() as saved:
+        panel.get_by_role("button", name="Export for webMUSHRA").click()
+    with ZipFile(saved.value.path()) as archive:
+        config = yaml.safe_load(archive.read("configs/higgs-studio.yaml"))
+    assert len(config["pages"][0]["stimuli"]) == 3
+    with blind.expect_download() as saved:
+        panel.get_by_role("link", name="Download CSV").click()
+    assert len(Path(saved.value.path()).read_text("utf-8").splitlines()) == 1 + 2 * 4
+
+
+def test_a_listener_needs_a_name(blind: Page):
+    panel = blind.locator(BLIND)
+    panel.get_by_role("button", name="MUSHRA").click()
+    panel.get_by_role("button", name="Start").click()
+    expect(panel.get_by_role("alert")).to_have_text("Give the listener a name or a number.")
