@@ -11,7 +11,6 @@ from studio import speak
 from studio.audio import read_wav
 from studio.engine.local import LocalEngine
 from studio.presets import FOLDER
-from studio.sampling import Sampling
 
 ROOT = Path(__file__).parent.parent
 SMART = str(FOLDER / "2-smart-voice.json")
@@ -50,11 +49,11 @@ def test_the_command_of_the_readme_writes_a_wav_and_prints_its_facts(tmp_path: P
 def test_the_presets_seed_or_another_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     mine = preset(tmp_path, "Hello.", sampling={"seed": 7})
     seeds = []
-    for more in ([], ["--seed", "8"], ["--seed", "-1"]):
-        assert speak.main([mine, "-o", str(tmp_path / "out.wav"), *more]) == 0
+    for arguments in ([mine], [mine, "--seed", "8"], [SMART], [SMART]):
+        assert speak.main([*arguments, "-o", str(tmp_path / "out.wav")]) == 0
         seeds.append(json.loads(capsys.readouterr().out)["seed"])
     assert seeds[:2] == [7, 8]
-    assert Sampling(seed=seeds[2]).seed == seeds[2]
+    assert seeds[2] != seeds[3], "without a seed each run draws its own"
 
 
 @pytest.mark.usefixtures("loaded")
@@ -104,10 +103,15 @@ def test_a_place_that_cannot_be_written_is_said_before_anything_is_spoken(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(LocalEngine, "load", lambda *_, **__: pytest.fail("the weights were loaded"))
-    for out in (tmp_path / "nowhere" / "out.wav", tmp_path):
+    (tmp_path / "folder.wav").mkdir()
+    for out in (tmp_path / "nowhere" / "out.wav", tmp_path / "folder.wav"):
         assert "is no file that can be written. Give a name in a folder that exists" in refusal(
             capsys, SMART, "-o", str(out)
         )
+
+
+def test_only_wav_files_are_written(capsys: pytest.CaptureFixture[str]):
+    assert "Give a name that ends in .wav, not out.mp3" in refusal(capsys, SMART, "-o", "out.mp3")
 
 
 def test_settings_come_from_the_environment_and_empty_ones_are_none(

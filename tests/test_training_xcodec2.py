@@ -80,15 +80,16 @@ def test_the_pitch_track_finds_pitch_and_phase_of_a_buzz() -> None:
 
 
 def test_a_few_steps_lower_the_loss_and_the_saved_state_goes_on(tmp_path: Path) -> None:
+    torch.manual_seed(0)
     training = Training(Recipe(warmup_steps=3, batch=2), tmp_path)
     batch = a_batch(training.model)
-    parts = [training.take_step(batch, 0.0) for _ in range(12)]
-    assert parts[-1]["mel"] < 0.8 * parts[0]["mel"]
+    mel = [training.take_step(batch, 0.0)["mel"] for _ in range(24)]
+    assert np.mean(mel[-6:]) < 0.8 * np.mean(mel[:6])  # single steps scatter: each draws its own segments
     training.save()
 
     again = Training(Recipe(), tmp_path)
     again.resume()
-    assert again.step == 12
+    assert again.step == 24
     loaded = Xcodec2Model.from_pretrained(tmp_path / "checkpoint", dtype=torch.float32).eval()
     louder = loaded.state_dict()["acoustic_decoder.head.linear.bias"]
     louder[: loaded.config.n_fft // 2 + 1] -= np.log(MAKE_UP_GAIN)

@@ -145,20 +145,7 @@ class LocalEngine:
                         job.sampling, job.take = job.sampling.for_line(0), None
                     yield from self._decode(mute, jobs, started, cancelled)
             compute_seconds = time.perf_counter() - started
-        readings = []
-        for index, conversation in enumerate(conversations):
-            spoken = [(job.lines, job.take) for job in jobs if job.conversation == index and job.take]
-            heard = [(lines, take) for lines, take in spoken if take.codes.frames]
-            if heard:
-                readings.append(Reading.one_after_another(conversation, heard, sampling, compute_seconds))
-        if not readings:
-            mute = any(job.take and job.take.stop == Stop.MUTE for job in jobs)
-            raise GenerationFailed(
-                "The model ended every line before it said anything. Try another seed, or reword the text."
-                if mute
-                else "It was stopped before there was anything to hear."
-            )
-        yield readings
+        yield _readings(conversations, jobs, sampling, compute_seconds)
 
     def _jobs(self, index: int, conversation: Conversation, sampling: Sampling, way: Way) -> Iterator[_Job]:
         """The generations a conversation takes.
@@ -285,6 +272,27 @@ class LocalEngine:
     def _spoken_seconds(text: str) -> float:
         """Rough length of a text when spoken."""
         return len(text.encode()) * SECONDS_PER_BYTE + sum(map(str.isdigit, text)) * SECONDS_PER_DIGIT
+
+
+def _readings(
+    conversations: Sequence[Conversation], jobs: list[_Job], sampling: Sampling, compute_seconds: float
+) -> list[Reading]:
+    """What was heard of each conversation. Of the time all took together each has its share, by frames."""
+    if not any(job.take and job.take.codes.frames for job in jobs):
+        if any(job.take and job.take.stop == Stop.MUTE for job in jobs):
+            raise GenerationFailed(
+                "The model ended every line before it said anything. Try another seed, or reword it."
+            )
+        raise GenerationFailed("It was stopped before there was anything to hear.")
+    seconds_a_frame = compute_seconds / sum(job.take.codes.frames for job in jobs if job.take)
+    readings = []
+    for index, conversation in enumerate(conversations):
+        spoken = [(job.lines, job.take) for job in jobs if job.conversation == index and job.take]
+        heard = [(lines, take) for lines, take in spoken if take.codes.frames]
+        share = seconds_a_frame * sum(take.codes.frames for _, take in heard)
+        if heard:
+            readings.append(Reading.one_after_another(conversation, heard, sampling, share))
+    return readings
 
 
 def _state(job: _Job, in_wave: bool) -> LineState:

@@ -21,13 +21,38 @@ LICENCE = "CC0-1.0"
 
 VOICES = {
     "alma": ("Alma", "feminine", EspeakVoice("en-us", "f2", 55, 160), "The kettle is on. Come in and sit down."),
-    "bruno": ("Bruno", "masculine", EspeakVoice("en-us", "m3", 38, 155), "Good evening. The last train leaves at nine."),
+    "bruno": (
+        "Bruno",
+        "masculine",
+        EspeakVoice("en-us", "m3", 38, 155),
+        "Good evening. The last train leaves at nine.",
+    ),
     "clara": ("Clara", "feminine", EspeakVoice("en-gb", "f4", 62, 170), "I found the letter under the old oak tree."),
-    "dorian": ("Dorian", "masculine", EspeakVoice("en-gb", "m1", 45, 165), "Nobody told me that the bridge was closed."),
-    "edda": ("Edda", "feminine", EspeakVoice("en-gb-scotland", "f3", 50, 160), "It rained all night, and the river rose."),
-    "farid": ("Farid", "masculine", EspeakVoice("en-gb-x-rp", "m7", 30, 150), "We open at eight. Bring a warm coat with you."),
+    "dorian": (
+        "Dorian",
+        "masculine",
+        EspeakVoice("en-gb", "m1", 45, 165),
+        "Nobody told me that the bridge was closed.",
+    ),
+    "edda": (
+        "Edda",
+        "feminine",
+        EspeakVoice("en-gb-scotland", "f3", 50, 160),
+        "It rained all night, and the river rose.",
+    ),
+    "farid": (
+        "Farid",
+        "masculine",
+        EspeakVoice("en-gb-x-rp", "m7", 30, 150),
+        "We open at eight. Bring a warm coat with you.",
+    ),
     "greta": ("Greta", "feminine", EspeakVoice("en-us", "f5", 75, 180), "Look, the lights came back on again!"),
-    "hugo": ("Hugo", "masculine", EspeakVoice("en-gb", "m5", 55, 175), "Turn left at the church and then go straight on."),
+    "hugo": (
+        "Hugo",
+        "masculine",
+        EspeakVoice("en-gb", "m5", 55, 175),
+        "Turn left at the church and then go straight on.",
+    ),
 }
 
 

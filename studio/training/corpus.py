@@ -74,7 +74,7 @@ class Corpus:
         """One utterance. Shape of the samples: float32 `[1, N]`."""
         utterance = self.utterances[index]
         part = self.samples[utterance.start : utterance.start + utterance.length]
-        return Audio(np.float32(part)[None] / 32768, self.sample_rate)
+        return Audio(part.astype(np.float32)[None] / 32768, self.sample_rate)
 
     @property
     def duration_seconds(self) -> float:

@@ -32,9 +32,13 @@ def synthesise(text: str, voice: EspeakVoice, sample_rate: int = 24_000) -> Audi
     """
     program = shutil.which("espeak-ng")
     if program is None:
-        raise StudioError("espeak-ng is not installed. On Debian or Ubuntu: apt install espeak-ng; on macOS: brew install espeak-ng.")
+        raise StudioError(
+            "espeak-ng is not installed. On Debian or Ubuntu: apt install espeak-ng; on macOS: brew install espeak-ng."
+        )
     settings = ["-v", f"{voice.accent}+{voice.variant}", "-p", str(voice.pitch), "-s", str(voice.words_per_minute)]
-    spoken = subprocess.run([program, *settings, "--stdout", "--stdin"], input=text.encode(), capture_output=True, check=False)
+    spoken = subprocess.run(
+        [program, *settings, "--stdout", "--stdin"], input=text.encode(), capture_output=True, check=False
+    )
     if spoken.returncode or not spoken.stdout:
         raise StudioError(f"espeak-ng could not speak as {voice}: {spoken.stderr.decode(errors='replace').strip()}")
     samples, rate = soundfile.read(io.BytesIO(spoken.stdout), dtype="float32", always_2d=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers import Xcodec2FeatureExtractor, Xcodec2Model
 
 from studio.training.codec_evaluation import bundled_voices, evaluate_codec
 from studio.training.corpus import CACHE, Corpus, make_corpus
@@ -26,8 +27,6 @@ from studio.training.xcodec2_model import (
     FEATURES,
     HOP,
     SAMPLE_RATE,
-    Xcodec2FeatureExtractor,
-    Xcodec2Model,
     decoded_latents,
     front,
     new_model,

@@ -9,17 +9,9 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from transformers import Wav2Vec2BertConfig, Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
 
 from studio.audio import Audio
-from studio.torchaudio_on_cpu import make_torchaudio_importable
-
-make_torchaudio_importable()
-from transformers import (  # noqa: E402  after torchaudio has been made importable
-    Wav2Vec2BertConfig,
-    Xcodec2Config,
-    Xcodec2FeatureExtractor,
-    Xcodec2Model,
-)
 
 SAMPLE_RATE = 16_000  # Hz
 HOP = 320  # samples a frame: 50 frames/s
@@ -166,7 +158,7 @@ def save_checkpoint(model: Xcodec2Model, folder: Path) -> None:
     half.load_state_dict(model.state_dict())
     with torch.no_grad():
         half.acoustic_decoder.head.linear.bias[: half.config.n_fft // 2 + 1] += math.log(MAKE_UP_GAIN)
-    half.to(torch.float16).save_pretrained(folder)
+    half.half().save_pretrained(folder)
     Xcodec2FeatureExtractor(hop_length=model.config.hop_length).save_pretrained(folder)
 
 

@@ -98,13 +98,9 @@ def codec_endpoints(studio: Studio) -> None:
         finite = table.replace([float("inf"), float("-inf")], float("nan")).astype(object)
         return list(finite.where(finite.notna(), None).to_dict("records"))
 
-    calls = (
-        (encode, [audio_in, setting], [codes_out, facts]),
-        (decode, [codes_in], [audio_out, facts]),
-        (compare, [audio_in, settings], [facts]),
-    )
-    for button, (run, inputs, outputs) in zip(buttons, calls, strict=True):
-        button.click(answering(run), inputs=inputs, outputs=outputs, api_name=run.__name__)
+    buttons[0].click(answering(encode), inputs=[audio_in, setting], outputs=[codes_out, facts], api_name="encode")
+    buttons[1].click(answering(decode), inputs=[codes_in], outputs=[audio_out, facts], api_name="decode")
+    buttons[2].click(answering(compare), inputs=[audio_in, settings], outputs=[facts], api_name="compare")
 
 
 def _sound(path: str | None) -> Audio:

@@ -20,7 +20,7 @@ def codec_tab(studio: Studio, spoken: gr.JSON) -> None:
                 bench = listening_bench(studio, NOTHING_HEARD, "hs-bench")
             with gr.Tab("Measure", render_children=True):
                 measures = measure_view(NOTHING_MEASURED)
-            with gr.Tab("Blind test", render_children=True):
+            with gr.Tab("Blind", render_children=True):
                 blind = blind_tests(studio)
             with gr.Tab("Codes", render_children=True):
                 codes = codes_panel(studio)

@@ -53,7 +53,7 @@ def done(job: Job, remembered: list[str]) -> Data:
     """When there is something to hear; the browser is to remember these tokens."""
     seconds = sum(reading.duration_seconds for reading in job.readings)
     cut = sum(stop not in (Stop.ENDED, Stop.STOPPED) for reading in job.readings for stop in reading.stops)
-    text = f"Done: {seconds:.1f} s of speech in {job.readings[0].compute_seconds:.1f} s."
+    text = f"Done: {seconds:.1f} s of speech in {sum(reading.compute_seconds for reading in job.readings):.1f} s."
     if job.stopping:
         text = f"Stopped: {seconds:.1f} s of speech were kept."
     elif cut:

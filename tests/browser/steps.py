@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 from playwright.sync_api import Locator, Page, expect
 
-RESULT, CODEC_RESULT = "#hs-result", "#hs-codec-result"
+RESULT = "#hs-result"
 
 
 def choose_preset(page: Page, title: str) -> None:

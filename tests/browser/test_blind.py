@@ -21,7 +21,7 @@ def blind(studio: Page) -> Page:
     open_lab(studio)
     choose_codecs(studio, [(HIGGS, "1"), (PCM, "8 kHz")])
     compare(studio, 2)
-    lab_tab(studio, "Blind test")
+    lab_tab(studio, "Blind")
     return studio
 
 
