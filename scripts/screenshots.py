@@ -37,6 +37,7 @@ def desktop(page: Page, address: str) -> None:
     shoot(page, "empty")
     page.get_by_label("Preset", exact=True).click()
     page.get_by_role("option", name="A short radio play").click()
+    page.wait_for_function("document.querySelector('.hs-row textarea')?.value.startsWith('Is this')")
     page.click("#hs-generate")
     page.wait_for_function("document.querySelector('.hs-status-words')?.textContent.startsWith('Speaking')")
     page.wait_for_timeout(500)
