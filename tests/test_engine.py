@@ -236,7 +236,7 @@ def test_a_take_without_a_frame_is_tried_once_more_and_then_refused(
     engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(engine, "_decoder", FakeDecoder(np.zeros((8, 0), np.int64)))
-    with pytest.raises(GenerationFailed, match="The model ended every line before it said a word"):
+    with pytest.raises(GenerationFailed, match="The model ended every line before it said anything"):
         spoken(engine, [HELLO])
 
 

@@ -42,6 +42,15 @@ def wav(page: Page, result: str = RESULT) -> tuple[np.ndarray, int]:
     return soundfile.read(io.BytesIO(answer.body()), dtype="float32", always_2d=True)
 
 
+def fill_script(page: Page, script: str) -> None:
+    """Write the whole script as plain text, and go back to its rows."""
+    page.get_by_role("button", name="Plain script").click()
+    expect(page.get_by_label("Plain script", exact=True)).not_to_have_value("")
+    page.get_by_label("Plain script", exact=True).fill(script)
+    page.get_by_role("button", name="Rows", exact=True).click()
+    expect(page.locator(".hs-row textarea")).to_have_count(len(script.splitlines()))
+
+
 def lines(page: Page) -> list[str]:
     """The text of every row, in order."""
     return page.locator(".hs-row textarea").evaluate_all("rows => rows.map(row => row.value)")
