@@ -1,8 +1,8 @@
 """Speed of the codecs, as ratios taken in one process, so that a busy machine weighs on both sides alike.
 
-    python benchmarks/codecs.py                                   # the bundled checkpoints, on the CPU
-    python benchmarks/codecs.py --device cuda --full-size         # random weights of the published sizes
-    python benchmarks/codecs.py --full-size --tiny                # the same code at toy size, to know that it runs
+    python -m benchmarks.codecs                                   # the bundled checkpoints, on the CPU
+    python -m benchmarks.codecs --device cuda --full-size         # random weights of the published sizes
+    python -m benchmarks.codecs --full-size --tiny                # the same code at toy size, to know that it runs
 
 JSON on stdout. Every figure is a median; rounds of what is compared are interleaved.
 """

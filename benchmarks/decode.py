@@ -1,9 +1,9 @@
 """Speed of the frame loop beside transformers' generate(), both in one process, both warm.
 
-    python benchmarks/decode.py                                # the bundled checkpoint in float32, on the CPU
-    python benchmarks/decode.py --growth                       # and how cost grows with prompt length and batch
-    python benchmarks/decode.py --device cuda --random-3b      # the 3B architecture, random bfloat16 weights
-    python benchmarks/decode.py --random-3b --tiny             # the same code at toy size, to know that it runs
+    python -m benchmarks.decode                                # the bundled checkpoint in float32, on the CPU
+    python -m benchmarks.decode --growth                       # and how cost grows with prompt length and batch
+    python -m benchmarks.decode --device cuda --random-3b      # the 3B architecture, random bfloat16 weights
+    python -m benchmarks.decode --random-3b --tiny             # the same code at toy size, to know that it runs
 
 JSON on stdout. Every figure is a median. On the CPU rounds of both sides are interleaved and each side gets
 the number of threads that suits it best, so that a busy machine weighs on both alike.
