@@ -38,6 +38,15 @@ def test_every_preset_speaks(studio: Page, key: str):
     expect(studio.locator("#hs-result .hs-switch button")).to_have_count(groups if groups > 1 else 1)
 
 
+def test_every_row_says_how_long_it_was_spoken_until_its_text_changes(studio: Page):
+    generate(studio)
+    done = studio.locator(".hs-row[data-state=done], .hs-row[data-state=flagged]")
+    expect(done).to_have_count(4)
+    expect(done.first.locator(".hs-state")).to_have_text(re.compile(r"^\d+\.\d s$"))
+    studio.get_by_label("Text of line 1", exact=True).fill("Something else.")
+    expect(done).to_have_count(3)
+
+
 def test_the_result_plays(studio: Page):
     generate(studio)
     studio.locator("#hs-result").get_by_role("button", name="Play").click()

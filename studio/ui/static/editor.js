@@ -244,7 +244,8 @@ window.HiggsStudio.Editor = (() => {
     }
     watch("value", () => receive(props.value));
     window.addEventListener("higgs-studio:progress", (event) => showProgress(event.detail));
-    document.querySelector("#hs-generate")?.addEventListener("click", () => {
+    document.addEventListener("click", (event) => { // the button comes later than this component
+      if (!event.target.closest?.("#hs-generate")) return;
       spokenKeys = text === null ? draft.lines.filter((line) => !line.divider).map((line) => line.key) : [];
       changed = new Set();
       typingIn = "";
