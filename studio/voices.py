@@ -114,10 +114,6 @@ class VoiceLibrary:
             voice_id, entry["name"], reference, origin="recorded or uploaded by you", notes=tuple(entry["notes"])
         )
 
-    def find_by_file_name(self, file_name: str) -> LibraryVoice | None:
-        """The bundled voice whose recording has this name, if there is one."""
-        return next((voice for voice in self.bundled.values() if voice.reference.file_name == file_name), None)
-
     def add(self, recording: Recording, name: str, transcript: str, file_name: str) -> LibraryVoice:
         """Keep a visitor's recording as a voice.
 

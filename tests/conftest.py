@@ -1,5 +1,6 @@
 """What many tests share: the bundled checkpoint, loaded once; the bundled voices; a workspace of one's own."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,3 +36,14 @@ def voices(tmp_path_factory: pytest.TempPathFactory) -> VoiceLibrary:
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Many small operations: a second thread helps little, and hurts where the other core is busy."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

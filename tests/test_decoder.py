@@ -37,13 +37,7 @@ def load(dtype: torch.dtype = torch.float32, endless: bool = False) -> HiggsAudi
     return model
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Many small operations: a second thread helps little, and hurts where the other core is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -20,13 +20,7 @@ NO_AUDIO = torch.zeros(0, K, dtype=torch.int64)
 LATER = 20  # a frame in which every codebook speaks
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Many small operations: a second thread helps little, and hurts where the other core is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def rows_for(samplings: list[Sampling], frame: int = LATER, audio_rows: torch.Tensor = NO_AUDIO) -> SamplerState:

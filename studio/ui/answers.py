@@ -1,4 +1,4 @@
-"""What the page says in a message: errors a person can mend, and warnings, always as plain text."""
+"""What the page says in a message: in a toast or beside a form, always as plain text."""
 
 import functools
 import html
@@ -16,11 +16,6 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 def message(problem: StudioError) -> gr.Error:
     """A message on the page. Gradio shows its text as HTML, and files' names are part of it: so it is escaped."""
     return gr.Error(html.escape(str(problem), quote=False), duration=12, print_exception=False)
-
-
-def warn(text: str) -> None:
-    """A warning on the page, as plain text."""
-    gr.Warning(html.escape(text, quote=False))
 
 
 def told(text: str, *, wrong: bool) -> Any:

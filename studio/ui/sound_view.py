@@ -64,19 +64,6 @@ def keep_reading(reading: Reading, title: str, readings: Workspace) -> tuple[str
     return _kept(view, audio, facts, readings)
 
 
-def keep_sound(
-    title: str,
-    audio: Audio,
-    codes: Sequence[tuple[float, Codes]],
-    facts: Sequence[tuple[str, str]],
-    readings: Workspace,
-) -> tuple[str, dict[str, Any]]:
-    """Write a sound without lines, for instance one side of a round trip. Returns token and view."""
-    view = _view(title, audio, codes, facts)
-    view["lanes"] = [{"name": title, "speaker": 0, "blocks": [{"start": 0, "end": audio.duration_seconds}]}]
-    return _kept(view, audio, dict(facts), readings)
-
-
 def _view(
     title: str, audio: Audio, codes: Sequence[tuple[float, Codes]], facts: Sequence[tuple[str, str]]
 ) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """A studio of its own for the browser tests: the real app on the bundled checkpoints, in a fresh data folder."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,10 +13,10 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
+from scripts.setup import find_chromium
+
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS = 90
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-MAC_CHROME = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
 HARMLESS = (
     "Method not implemented",  # what Gradio itself says on every page
     "Waveform load error",  # its player, of a file that is no sound
@@ -29,8 +28,7 @@ expect.set_options(timeout=30_000)  # a busy machine with two cores
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict) -> dict:
     """Drive the machine's own Chromium: Playwright's cannot be downloaded in closed networks."""
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
-    found = found or (str(MAC_CHROME) if MAC_CHROME.exists() else None)
+    found = find_chromium()
     quiet = [
         "--no-sandbox",
         "--disable-gpu",
