@@ -44,6 +44,7 @@ class Line:
     speaker: int  # index into the cast
     text: str
     number: int = field(default=0, compare=False)  # its row on the page, from 1, for messages; 0: unknown
+    row: str = field(default="", compare=False)  # the id of that row
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", " ".join(clean(self.text).split()))

@@ -6,16 +6,22 @@ another conversation with the same cast and scene: all of them are spoken in one
     {"scene": "…", "way": "lines" | "breath", "references": "turns" | "scene",
      "speakers": [{"name": "Alma", "kind": "smart" | "described" | "reference",
                    "description": "…", "reference": "bundled:alma"}, …],
-     "lines": [{"speaker": 0, "text": "…"}, {"divider": true}, …],
-     "system": "…"}  (rarely: another system text than the model's own)
+     "lines": [{"speaker": 0, "text": "…", "id": "1f3a…", "seed": 7}, {"divider": true}, …],
+     "context": 0, "system": "…"}
+
+An `id` lets takes keep to their line while lines move, a `seed` is kept by that line alone, `context` is how many
+earlier lines stand before each in the prompt, and `system` (rarely) is another system text than the model's own.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from typing import Any, Literal
 
 from studio.conversation import MAX_SCENE_CHARACTERS, MAX_SPEAKERS, QUIET_ROOM, Conversation, Line, Scene, Speaker
 from studio.errors import BadConversation, BadSetting
+from studio.sampling import HIGHEST_SEED
 from studio.text import check_length
 from studio.voices import MAX_NAME_CHARACTERS, Voice, VoiceLibrary
 
@@ -23,7 +29,27 @@ WAYS = ("lines", "breath")
 PLACES = ("turns", "scene")
 KINDS = ("smart", "described", "reference")
 MAX_ROWS = 1_000
-TYPES = {"scene": str, "way": str, "references": str, "speakers": list, "lines": list, "system": str}
+MOST_CONTEXT = 8
+TYPES = {
+    **{"scene": str, "way": str, "references": str, "speakers": list},
+    **{"lines": list, "context": int, "system": str},
+}
+ROW_ID = re.compile(r"[0-9a-z]{0,16}")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a draft as it stands on the page."""
+
+    speaker: int  # index into the cast
+    text: str
+    id: str = ""  # what takes hold on to; empty where nobody needs it
+    seed: int | None = None  # of this line alone
+
+    def as_json(self) -> dict[str, Any]:
+        """The row as the page keeps it; what it does not have is left out."""
+        seed = {} if self.seed is None else {"seed": self.seed}
+        return {"speaker": self.speaker, "text": self.text} | ({"id": self.id} if self.id else {}) | seed
 
 
 @dataclass(frozen=True)
@@ -34,8 +60,9 @@ class Draft:
     way: Literal["lines", "breath"]
     references: Literal["turns", "scene"]
     speakers: tuple[dict[str, str], ...]
-    rows: tuple[tuple[int, str] | None, ...]  # speaker and text; None is a divider
+    rows: tuple[Row | None, ...]  # None is a divider
     system: str = ""  # of an imported conversation; empty: the model's own
+    context: int = 0  # earlier lines in the prompt of each
 
     @classmethod
     def read(cls, data: Any, source: str = "The conversation") -> "Draft":
@@ -62,17 +89,18 @@ class Draft:
             speakers,
             tuple(_row(item, f"{source}, line {number}") for number, item in enumerate(items, 1)),
             values.get("system", ""),
+            _whole(values.get("context", 0), MOST_CONTEXT, f"{source}: context"),
         )
 
     def as_json(self) -> dict[str, Any]:
         """The draft as the page keeps it."""
-        lines = [{"divider": True} if row is None else {"speaker": row[0], "text": row[1]} for row in self.rows]
         return {
             "scene": self.scene,
             "way": self.way,
             "references": self.references,
             "speakers": [dict(speaker) for speaker in self.speakers],
-            "lines": lines,
+            "lines": [{"divider": True} if row is None else row.as_json() for row in self.rows],
+            "context": self.context,
             "system": self.system,
         }
 
@@ -82,12 +110,24 @@ class Draft:
         Raises:
             BadConversation: there is nothing to speak, too much of it, or a voice that speaks is missing.
         """
-        check_length("\n".join(row[1] for row in self.rows if row), "The script")
-        speaking = {row[0] for row in self.rows if row and row[1].strip()}
+        check_length("\n".join(row.text for row in self.rows if row), "The script")
+        speaking = {row.speaker for row in self.rows if row and row.text.strip()}
         speakers = tuple(
             self._cast(speaker, name, voices) if index in speaking else Speaker(name)
             for index, (speaker, name) in enumerate(zip(self.speakers, self.names, strict=True))
         )
+        spoken = [
+            Conversation(lines, speakers, Scene(self.scene), self.references, self.system) for lines in self.groups
+        ]
+        if not spoken:
+            raise BadConversation("There is nothing to speak yet. Type a line, or load a preset.")
+        for conversation in spoken:
+            conversation.check()
+        return spoken
+
+    @property
+    def groups(self) -> list[tuple[Line, ...]]:
+        """The lines between dividers, empty rows and empty groups left out."""
         groups: list[list[Line]] = [[]]
         number = 0
         for row in self.rows:
@@ -95,18 +135,9 @@ class Draft:
                 groups.append([])
                 continue
             number += 1  # as the page counts: every line, dividers not
-            if row[1].strip():
-                groups[-1].append(Line(row[0], row[1], number))
-        spoken = [
-            Conversation(tuple(lines), speakers, Scene(self.scene), self.references, self.system)
-            for lines in groups
-            if lines
-        ]
-        if not spoken:
-            raise BadConversation("There is nothing to speak yet. Type a line, or load a preset.")
-        for conversation in spoken:
-            conversation.check()
-        return spoken
+            if row.text.strip():
+                groups[-1].append(Line(row.speaker, row.text, number, row.id))
+        return [tuple(lines) for lines in groups if lines]
 
     @property
     def names(self) -> list[str]:
@@ -119,6 +150,19 @@ class Draft:
                 raise BadConversation(f"{name} has no voice yet. Choose one in the cast, or let the model choose.")
             return Speaker(name, Voice(reference=voices.find(speaker["reference"]).reference))
         return Speaker(name, Voice(speaker["description"].strip() if speaker["kind"] == "described" else ""))
+
+
+def same_ids(rows: Sequence[Row | None], before: Sequence[Row | None]) -> tuple[Row | None, ...]:
+    """Rows read anew, with the ids and seeds of those they were before: by their words, else by their place."""
+    old, new = ([(row.speaker, row.text) if row else None for row in part] for part in (before, rows))
+    taken = list(rows)
+    for kind, start, stop, to, end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if kind == "equal" or stop - start == end - to:
+            for offset in range(end - to):
+                was, now = before[start + offset], taken[to + offset]
+                if was and now:
+                    taken[to + offset] = replace(now, id=was.id, seed=was.seed)
+    return tuple(taken)
 
 
 def draft_of(conversation: Conversation, reference_ids: Sequence[str]) -> Draft:
@@ -137,7 +181,7 @@ def draft_of(conversation: Conversation, reference_ids: Sequence[str]) -> Draft:
         }
         for speaker, reference_id in zip(conversation.speakers, reference_ids, strict=True)
     )
-    rows = tuple((line.speaker, line.text) for line in conversation.lines)
+    rows = tuple(Row(line.speaker, line.text) for line in conversation.lines)
     return Draft(
         conversation.scene.description, "lines", conversation.references_in, speakers, rows, conversation.system
     )
@@ -174,8 +218,17 @@ def _speaker(item: Any, source: str) -> dict[str, str]:
     }
 
 
-def _row(item: Any, source: str) -> tuple[int, str] | None:
-    values = _keys(item, {"speaker": int, "text": str, "divider": bool}, source)
+def _row(item: Any, source: str) -> Row | None:
+    values = _keys(item, {"speaker": int, "text": str, "divider": bool, "id": str, "seed": int}, source)
     if values.get("divider"):
         return None
-    return values.get("speaker", 0), values.get("text", "")
+    if not ROW_ID.fullmatch(values.get("id", "")):
+        raise BadSetting(f"{source}: id must be at most 16 digits and small letters.")
+    seed = _whole(values["seed"], HIGHEST_SEED, f"{source}: seed") if "seed" in values else None
+    return Row(values.get("speaker", 0), values.get("text", ""), values.get("id", ""), seed)
+
+
+def _whole(value: int, highest: int, what: str) -> int:
+    if not 0 <= value <= highest:
+        raise BadSetting(f"{what} must be between 0 and {highest}, not {value}.")
+    return value

@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
-from studio.audio import Audio, joined, silence
+import numpy as np
+
+from studio.audio import Audio
 from studio.codes import Codes
 from studio.conversation import Conversation
+from studio.mixing import Mixing, louder
 from studio.sampling import Sampling
 
 GAP_SECONDS = 0.36  # silence between lines, rounded to whole frames
@@ -34,6 +38,7 @@ class Take:
     checkpoint: str
     stop: Stop
     prompt_tokens: int
+    compute_seconds: float = 0.0  # its share of the work, by frames
 
     @property
     def seconds(self) -> float:
@@ -68,6 +73,7 @@ class Reading:
     placements: tuple[Placement, ...]
     sampling: Sampling  # as chosen: its seed gives this reading again
     compute_seconds: float
+    mixing: Mixing = Mixing()  # noqa: RUF009  a frozen value
 
     @classmethod
     def one_after_another(
@@ -88,24 +94,46 @@ class Reading:
     @property
     def duration_seconds(self) -> float:
         """Length of the whole."""
-        return self.placements[-1].stop_seconds if self.placements else 0.0
+        return max((placement.stop_seconds for placement in self.placements), default=0.0)
 
     @property
     def rtf(self) -> float:
         """Compute seconds per second of audio."""
         return self.compute_seconds / self.duration_seconds if self.duration_seconds else 0.0
 
-    @property
+    @cached_property
+    def stems(self) -> dict[tuple[int, ...], Audio]:
+        """The sound of each speaker over the whole length, by their indices (several, who speak in one breath).
+
+        They sum to the mix. Shape: float32 `[1, N]` each.
+        """
+        sums = {speakers: self._stem(speakers) for speakers in sorted({self.speakers(one) for one in self.placements})}
+        level = self.mixing.level_db(_sum(list(sums.values())))
+        return {speakers: louder(audio, level) for speakers, audio in sums.items()}
+
+    @cached_property
     def audio(self) -> Audio:
-        """The takes with silence between them, at their own level."""
-        parts: list[Audio] = []
-        end = 0.0
-        for placement in self.placements:
-            if placement.start_seconds > end:
-                parts.append(silence(placement.start_seconds - end, placement.take.audio.sample_rate))
-            parts.append(placement.take.audio)
-            end = placement.stop_seconds
-        return joined(parts)
+        """The mix: all takes at their times, with silence between them. Shape: float32 `[1, N]`."""
+        return _sum(list(self.stems.values()))
+
+    def speakers(self, placement: Placement) -> tuple[int, ...]:
+        """Who speaks a take, by their indices in the cast."""
+        return tuple(sorted({self.conversation.lines[index].speaker for index in placement.lines}))
+
+    def _stem(self, speakers: tuple[int, ...]) -> Audio:
+        rate = self.placements[0].take.audio.sample_rate
+        length = max(self._start(one) + one.take.audio.length for one in self.placements)
+        samples = np.zeros((1, length), np.float32)
+        gain = self.mixing.gain_db(speakers[0]) if len(speakers) == 1 else 0.0
+        for one in self.placements:
+            if self.speakers(one) == speakers:
+                take = louder(self.mixing.joined(one.take.audio), gain)
+                samples[:, self._start(one) : self._start(one) + take.length] += take.samples
+        return Audio(samples, rate)
+
+    @staticmethod
+    def _start(placement: Placement) -> int:
+        return round(placement.start_seconds * placement.take.audio.sample_rate)
 
     @property
     def stops(self) -> tuple[Stop, ...]:
@@ -134,7 +162,7 @@ class Reading:
             "takes": [
                 {
                     "lines": [self.line_number(index) for index in placement.lines],
-                    "speakers": sorted({names[self.conversation.lines[index].speaker] for index in placement.lines}),
+                    "speakers": sorted({names[index] for index in self.speakers(placement)}),
                     "start": round(placement.start_seconds, 3),
                     "end": round(placement.stop_seconds, 3),
                     "frames": placement.take.codes.frames,
@@ -146,3 +174,7 @@ class Reading:
                 for placement in self.placements
             ],
         }
+
+
+def _sum(parts: Sequence[Audio]) -> Audio:
+    return Audio(np.add.reduce([part.samples for part in parts]), parts[0].sample_rate)

@@ -12,7 +12,7 @@ FLOORS = {
     8: {"studio.ui"},
     7: {"studio.serve"},
     6: {"studio.engine"},
-    5: {"studio.takes", "studio.speech", "studio.draft", "studio.presets"},
+    5: {"studio.takes", "studio.mixing", "studio.project", "studio.speech", "studio.draft", "studio.presets"},
     4: {"studio.conversation", "studio.script", "studio.messages"},
     3: {"studio.voices", "studio.codecs", "studio.lab"},
     2: {
@@ -30,6 +30,8 @@ NEIGHBOURS = {
     "studio.messages": {"studio.conversation"},
     "studio.presets": {"studio.draft"},
     "studio.speech": {"studio.takes"},
+    "studio.takes": {"studio.mixing"},
+    "studio.project": {"studio.draft", "studio.mixing", "studio.takes"},
 }
 # Lower floors that a room does without all the same.
 KEPT_APART = {

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from studio.conversation import QUIET_ROOM, Conversation, Line, Scene, Speaker
-from studio.draft import Draft, draft_of
+from studio.draft import Draft, Row, draft_of, same_ids
 from studio.errors import BadConversation, BadSetting, StudioError
 from studio.voices import Voice, VoiceLibrary
 
@@ -19,7 +19,8 @@ FULL = {
         {"name": "Alma", "kind": "reference", "description": "", "reference": "bundled:alma"},
         {"name": "Ben", "kind": "described", "description": "masculine", "reference": ""},
     ],
-    "lines": [{"speaker": 0, "text": "One."}, {"divider": True}, {"speaker": 1, "text": "Two."}],
+    "lines": [{"speaker": 0, "text": "One."}, {"divider": True}, {"speaker": 1, "text": "Two.", "id": "a1", "seed": 7}],
+    "context": 2,
     "system": "Speak.",
 }
 
@@ -39,6 +40,7 @@ def test_what_is_absent_has_a_default():
         "references": "turns",
         "speakers": [],
         "lines": [],
+        "context": 0,
         "system": "",
     }
     assert Draft.read({"speakers": [{}], "lines": [{}]}).as_json()["speakers"][0]["kind"] == "smart"
@@ -61,6 +63,9 @@ def test_what_is_absent_has_a_default():
         ({"lines": [{}, {"speaker": "0"}]}, "p.json, line 2: speaker must be a int, not str"),
         ({"lines": [{"speaker": True}]}, "p.json, line 1: speaker must be a int, not bool"),
         ({"lines": [{"text": None}]}, "p.json, line 1: text must be a str, not NoneType"),
+        ({"lines": [{"id": "../x"}]}, "p.json, line 1: id must be at most 16 digits and small letters"),
+        ({"lines": [{"seed": -1}]}, "p.json, line 1: seed must be between 0 and"),
+        ({"context": 9}, "p.json: context must be between 0 and 8, not 9"),
         ({"lines": [{}] * 1_001}, "p.json: there are 1001 lines; at most 1000"),
     ],
 )
@@ -136,3 +141,12 @@ def test_no_json_fails_in_another_way_than_with_words(voices: VoiceLibrary, data
         Draft.read(data).conversations(voices)
     except StudioError as problem:
         assert str(problem)
+
+
+def test_rows_read_anew_keep_their_ids_by_their_words_or_their_place():
+    before = (Row(0, "One.", "a"), None, Row(1, "Two.", "b", seed=5), Row(0, "Three.", "c"))
+    changed = same_ids((Row(0, "One."), None, Row(1, "Two, too."), Row(0, "Three."), Row(1, "Four.")), before)
+    assert [row and row.id for row in changed] == ["a", None, "b", "c", ""]
+    assert changed[2] == Row(1, "Two, too.", "b", seed=5)
+    inserted = same_ids((Row(0, "Zero."), Row(0, "One."), None, Row(1, "Two."), Row(0, "Three.")), before)
+    assert [row and row.id for row in inserted] == ["", "a", None, "b", "c"]

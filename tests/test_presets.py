@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from studio.draft import Row
 from studio.errors import BadSetting
 from studio.presets import FOLDER, Preset, load_presets
 from studio.sampling import Sampling
@@ -53,7 +54,7 @@ def test_a_preset_is_read_whole(tmp_path: Path):
     path.write_text(json.dumps(GOOD | {"about": "A."}), "utf-8")
     preset = Preset.read(path)
     assert (preset.title, preset.about, preset.sampling) == ("T", "A.", Sampling(seed=1))
-    assert preset.draft.rows == ((0, "Hi."),)
+    assert preset.draft.rows == (Row(0, "Hi."),)
     assert load_presets(tmp_path) == {"mine": preset}
 
 

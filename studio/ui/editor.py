@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from studio.conversation import Line
-from studio.draft import Draft
+from studio.draft import Draft, Row, same_ids
 from studio.errors import BadConversation, StudioError
 from studio.script import parse_script, print_script
 from studio.ui.studio import Studio, static
@@ -32,7 +32,9 @@ def script_editor(studio: Studio, draft: Draft) -> gr.HTML:
             rows = Draft.read({"lines": _asked(asked, "lines", list, [])}).rows
         except StudioError:
             return ""
-        return print_script([None if row is None else Line(*row) for row in rows], [str(name) for name in names])
+        return print_script(
+            [None if row is None else Line(row.speaker, row.text) for row in rows], [str(name) for name in names]
+        )
 
     def own_voices(asked: Any) -> list[dict[str, Any]]:
         """Cards of the visitor's voices that are still here."""
@@ -65,15 +67,15 @@ def _row(part: Line | None) -> dict[str, Any]:
     return {"divider": True} if part is None else {"speaker": part.speaker, "text": part.text}
 
 
-def _numbered(parts: list[Line | None]) -> tuple[tuple[int, str] | None, ...]:
+def _numbered(parts: list[Line | None]) -> tuple[Row | None, ...]:
     """Rows whose place is the line of the script they begin in, so that messages name that line."""
-    rows: list[tuple[int, str] | None] = []
+    rows: list[Row | None] = []
     for part in parts:
         if part is None:
             rows.append(None)
         else:
-            rows += [(0, "")] * (part.number - 1 - sum(row is not None for row in rows))
-            rows.append((part.speaker, part.text))
+            rows += [Row(0, "")] * (part.number - 1 - sum(row is not None for row in rows))
+            rows.append(Row(part.speaker, part.text))
     return tuple(rows)
 
 
@@ -88,5 +90,6 @@ def read_draft(value: Any) -> Draft:
         raise BadConversation("The page has not finished loading. Try again in a moment.")
     draft = Draft.read(value["draft"])
     if isinstance(value.get("script"), str):
-        draft = replace(draft, rows=_numbered(parse_script(value["script"], draft.names)))
+        rows = _numbered(parse_script(value["script"], draft.names))
+        draft = replace(draft, rows=same_ids(rows, draft.rows))
     return draft

@@ -28,7 +28,7 @@ def recording(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("key", PRESETS)
 def test_every_preset_speaks(studio: Page, key: str):
     choose_preset(studio, PRESETS[key].title)
-    expect(studio.get_by_label("Text of line 1", exact=True)).to_have_value(PRESETS[key].draft.rows[0][1])
+    expect(studio.get_by_label("Text of line 1", exact=True)).to_have_value(PRESETS[key].draft.rows[0].text)
     generate(studio)
     samples, rate = wav(studio)
     assert rate == 24_000
