@@ -5,8 +5,9 @@
     python -m benchmarks.decode --device cuda --random-3b      # the 3B architecture, random bfloat16 weights
     python -m benchmarks.decode --random-3b --tiny             # the same code at toy size, to know that it runs
 
-JSON on stdout. Every figure is a median. On the CPU rounds of both sides are interleaved and each side gets
-the number of threads that suits it best, so that a busy machine weighs on both alike.
+JSON on stdout and, with --out, in a file. Every figure is a median. On the CPU rounds of both sides are interleaved
+and each side gets the number of threads that suits it best, so that a busy machine weighs on both alike. Where others
+use the machine, --cpu-time counts processor time on one thread instead of the clock on the wall.
 """
 
 import argparse
@@ -29,12 +30,15 @@ import studio.codecs  # noqa: F401  it makes torchaudio importable, which transf
 # isort: split
 from transformers import HiggsAudioV2ForConditionalGeneration
 
+from benchmarks.growth import ROWS, draw, growth_table, markdown
 from studio.engine.decoder import Decoder, Request
+from studio.engine.memory import forget_peak_memory, peak_memory_bytes
 from studio.engine.prompt import Prompt
 from studio.sampling import Sampling
 
 MINI = Path(__file__).parent.parent / "assets" / "mini" / "higgs-audio-v2-mini"
 FRAME_RATE = 25  # Hz
+BUNDLED_VOCABULARY, FULL_VOCABULARY = 297, 128_256  # text tokens
 FIRST_SOUND_FRAMES = 8
 SAMPLING = Sampling()
 THEIRS = {
@@ -71,10 +75,10 @@ def random_3b(device: str, tiny: bool) -> HiggsAudioV2ForConditionalGeneration:
     """The published architecture with random weights: speed does not depend on their values."""
     sizes = (
         {"hidden_size": 192, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 6,
-         "num_key_value_heads": 2, "head_dim": 32, "vocab_size": 297}
+         "num_key_value_heads": 2, "head_dim": 32, "vocab_size": BUNDLED_VOCABULARY}
         if tiny
         else {"hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 28, "num_attention_heads": 24,
-              "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 128256}
+              "num_key_value_heads": 8, "head_dim": 128, "vocab_size": FULL_VOCABULARY}
     )  # fmt: skip
     own_ids = json.loads((MINI / "config.json").read_text())
     ids = {name: own_ids[name] for name in own_ids if name.endswith("_token_id") or name.startswith("audio_stream")}
@@ -100,13 +104,13 @@ def bundled_prompt(template: str, frames: int = 0) -> Prompt:
     return Prompt(ids, delayed(frames))
 
 
-def random_prompt(model: Any, length: int, frames: int) -> Prompt:
+def random_prompt(vocab_size: int, length: int, frames: int) -> Prompt:
     """A prompt of `length` positions, `frames` + 9 of them audio, in any vocabulary."""
-    config = model.config
+    own_ids = json.loads((MINI / "config.json").read_text())
     rows = delayed(frames)
-    ids = torch.randint(20, config.vocab_size, (length,), generator=torch.Generator().manual_seed(2))
-    ids[10 : 10 + len(rows)] = config.audio_token_id
-    ids[-1] = config.audio_bos_token_id
+    ids = torch.randint(20, vocab_size, (length,), generator=torch.Generator().manual_seed(2))
+    ids[10 : 10 + len(rows)] = own_ids["audio_token_id"]
+    ids[-1] = own_ids["audio_bos_token_id"]
     return Prompt(ids, rows)
 
 
@@ -141,13 +145,16 @@ def requests(prompt: Prompt, frames: int, rows: int = 1) -> list[Request]:
 # --- timing -----------------------------------------------------------------------------------------------------------
 
 
+clock = time.perf_counter  # or, with --cpu-time, time.thread_time
+
+
 def seconds(task: Callable[[], Any], device: str) -> float:
-    """Wall time of one run."""
+    """Time of one run."""
     wait(device)
-    start = time.perf_counter()
+    start = clock()
     task()
     wait(device)
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def wait(device: str) -> None:
@@ -169,14 +176,14 @@ def our_frame_ms(decoder: Decoder, asked: list[Request], device: str) -> float:
     decoding = decoder.decode(asked)
     next(decoding)
     wait(device)
-    start, before, steps = time.perf_counter(), 0, 0
+    start, before, steps = clock(), 0, 0
     for progress in decoding:
         if progress.finished:
             break
         steps += max(progress.frames) - before if before else 0
-        start = start if before else time.perf_counter()
+        start = start if before else clock()
         before = max(progress.frames)
-    elapsed = time.perf_counter() - start
+    elapsed = clock() - start
     decoding.close()
     return 1000 * elapsed / steps
 
@@ -202,7 +209,7 @@ def rounds_of(tasks: dict[str, Callable[[], float]], rounds: int) -> dict[str, f
 def best_over_threads(tasks: dict[str, Callable[[], float]], rounds: int) -> dict[str, dict[str, float]]:
     """For each task its best median over one thread and all, and which that was."""
     found: dict[str, dict[str, float]] = {}
-    for threads in sorted({1, os.cpu_count() or 1}):
+    for threads in sorted({1, os.cpu_count() or 1} if clock is time.perf_counter else {1}):
         torch.set_num_threads(threads)
         for name, value in rounds_of(tasks, rounds).items():
             if name not in found or value < found[name]["ms"]:
@@ -213,7 +220,7 @@ def best_over_threads(tasks: dict[str, Callable[[], float]], rounds: int) -> dic
 # --- the bundled checkpoint on the CPU --------------------------------------------------------------------------------
 
 
-def bundled_on_cpu(frames: int, rounds: int, growth: bool) -> dict[str, Any]:
+def bundled_on_cpu(frames: int, rounds: int) -> dict[str, Any]:
     """Ours against transformers at batch 1, batch 8 against batch 1, and the first frames of a cloned line."""
     theirs, ours, cold = bundled(), Decoder(bundled()), Decoder(bundled(), prefix_bytes=0)
     plain, cloned = bundled_prompt(PLAIN), bundled_prompt(CLONED, REFERENCE_FRAMES)
@@ -242,7 +249,6 @@ def bundled_on_cpu(frames: int, rounds: int, growth: bool) -> dict[str, Any]:
             / ms["generate, first frames"],
         },
         "arithmetic": arithmetic_on_cpu(ours, len(plain.token_ids) + frames // 2, ms),
-        **({"growth": growth_table(ours, theirs, rounds)} if growth else {}),
     }
 
 
@@ -300,14 +306,16 @@ def parameters_per_frame(network: Any) -> dict[str, int]:
     return {"weights": layers * layer + head, "kv per position": layers * keys}
 
 
-def growth_table(decoder: Decoder, model: Any, rounds: int) -> list[dict[str, float]]:
-    """Frames per second over prompt length and batch."""
-    table = []
-    for length in (100, 500, 1000, 2000, 4000):
-        prompt = random_prompt(model, length, 0)
-        for rows in (1, 2, 4, 8):
-            ms = rounds_of({"": lambda p=prompt, r=rows: our_frame_ms(decoder, requests(p, 12, r), "cpu")}, rounds)[""]
-            table.append({"prompt_positions": length, "batch": rows, "frames_per_second": 1000 * rows / ms})
+def growth(model: Any, device: str, title: str, picture: Path | None) -> list[dict[str, float]]:
+    """Frames per second over prompt length and batch; the table also on stderr, and the picture if asked for."""
+    vocabulary = model.config.vocab_size
+    table = growth_table(
+        Decoder(model, slots=max(ROWS)), lambda length: random_prompt(vocabulary, length, 0), requests, clock
+    )
+    print(markdown(table), file=sys.stderr)
+    if picture is not None:
+        draw(table, title, picture)
+    wait(device)
     return table
 
 
@@ -315,9 +323,23 @@ def growth_table(decoder: Decoder, model: Any, rounds: int) -> list[dict[str, fl
 
 
 def random_weights(device: str, tiny: bool, frames: int, rounds: int) -> dict[str, Any]:
-    """Stock generate() first, then ours on the very same weights, at batch 1, 8 and 32."""
+    """Stock generate() and ours on the same weights; then, on weights alike, batch 32 and 8-bit weights."""
+    rate = bytes_per_ms(device, tiny)
+    found = beside_generate(device, tiny, frames, rounds, rate)
+    decoder = Decoder(random_3b(device, tiny), slots=32)
+    prompt = random_clone(tiny)
+    found |= measured_batches(decoder, prompt, (32,), frames, rounds, device, rate)
+    decoder = Decoder(random_3b(device, tiny), quantize="int8")
+    found["int8_ms_per_frame"] = rounds_of(
+        {"": lambda: our_frame_ms(decoder, requests(prompt, frames), device)}, rounds
+    )[""]
+    return {"GB_per_s_read": rate / 1e6, "prompt_positions": len(prompt.token_ids)} | found
+
+
+def beside_generate(device: str, tiny: bool, frames: int, rounds: int, rate: float) -> dict[str, Any]:
+    """Stock generate() first; then ours takes the same weights over, and the peak of its memory is noted."""
     model = random_3b(device, tiny)
-    prompt = random_prompt(model, 300, REFERENCE_FRAMES)
+    prompt = random_clone(tiny)
     stock = rounds_of(
         {
             "frame": lambda: their_frame_ms(model, prompt, frames, device),
@@ -325,31 +347,41 @@ def random_weights(device: str, tiny: bool, frames: int, rounds: int) -> dict[st
         },
         rounds,
     )
-    decoder = Decoder(model, slots=32)
-    rate = bytes_per_ms(device, tiny)
-    positions = len(prompt.token_ids) + frames // 2
-    batches = {}
-    for rows in (1, 8, 32):
+    forget_peak_memory(device)
+    decoder = Decoder(model)
+    ours = measured_batches(decoder, prompt, (1, 8), frames, rounds, device, rate)
+    first = rounds_of({"": lambda: 1000 * seconds(lambda: first_frames(decoder, prompt), device)}, rounds)[""]
+    return {
+        "generate_ms_per_frame": stock["frame"],
+        "generate_first_frames_ms": stock["first frames"],
+        **ours,
+        "first_frames_warm_voice_ms": first,
+        "peak_GB_loading_and_speaking": peak_memory_bytes(device) / 1e9,
+        "ratios": {"frame, generate / ours (target >= 10)": stock["frame"] / ours["batch 1"]["ms_per_frame"]},
+    }
+
+
+def random_clone(tiny: bool) -> Prompt:
+    """300 positions, a reference of four seconds among them."""
+    return random_prompt(BUNDLED_VOCABULARY if tiny else FULL_VOCABULARY, 300, REFERENCE_FRAMES)
+
+
+def measured_batches(
+    decoder: Decoder, prompt: Prompt, batches: tuple[int, ...], frames: int, rounds: int, device: str, rate: float
+) -> dict[str, dict[str, float]]:
+    """Time of a frame of 16-bit weights beside what reading weights, keys and values once takes."""
+    counts, positions = parameters_per_frame(decoder._network), len(prompt.token_ids) + frames // 2
+    found = {}
+    for rows in batches:
         ms = rounds_of({"": lambda r=rows: our_frame_ms(decoder, requests(prompt, frames, r), device)}, rounds)[""]
-        counts = parameters_per_frame(decoder._network)
         bound = 2 * (counts["weights"] + rows * 2 * counts["kv per position"] * positions) / rate
-        batches[f"batch {rows}"] = {
+        found[f"batch {rows}"] = {
             "ms_per_frame": ms,
             "bound_ms": bound,
             "share_of_bound": bound / ms,
             "seconds_of_audio_per_second": rows * 1000 / ms / FRAME_RATE,
         }
-    first = rounds_of({"": lambda: 1000 * seconds(lambda: first_frames(decoder, prompt), device)}, rounds)[""]
-    return {
-        "prompt_positions": len(prompt.token_ids),
-        "GB_per_s_read": rate / 1e6,
-        "generate_ms_per_frame": stock["frame"],
-        "generate_first_frames_ms": stock["first frames"],
-        **batches,
-        "first_frames_warm_voice_ms": first,
-        "ratios": {"frame, generate / ours (target >= 10)": stock["frame"] / batches["batch 1"]["ms_per_frame"]},
-        **({"peak_GB": torch.cuda.max_memory_allocated() / 1e9} if device.startswith("cuda") else {}),
-    }
+    return found
 
 
 def bytes_per_ms(device: str, tiny: bool) -> float:
@@ -372,27 +404,45 @@ def hardware(device: str) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and print."""
+    global clock  # noqa: PLW0603  one program, one clock
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--random-3b", action="store_true", help="random weights of the published size")
     parser.add_argument("--tiny", action="store_true", help="with --random-3b: toy size")
     parser.add_argument("--frames", type=int, default=100, help="frames of each timed run")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--cpu-time", action="store_true", help="on the CPU: processor time of one thread")
     parser.add_argument("--growth", action="store_true", help="also frames per second over prompt length and batch")
+    parser.add_argument("--only-growth", action="store_true", help="nothing else")
+    parser.add_argument("--picture", type=Path, help="where to draw growth, as SVG")
+    parser.add_argument("--out", type=Path, help="a file for the JSON")
     chosen = parser.parse_args()
+    if chosen.random_3b or chosen.only_growth:
+        torch.set_num_threads(1)  # as the studio decodes on a CPU
+    clock = time.thread_time if chosen.cpu_time else time.perf_counter
     before = hardware(chosen.device)
-    if chosen.random_3b:
-        measured = random_weights(chosen.device, chosen.tiny, chosen.frames, chosen.rounds)
-    else:
-        measured = bundled_on_cpu(chosen.frames, chosen.rounds, chosen.growth)
+    measured: dict[str, Any] = {}
+    if not chosen.only_growth:
+        measured = (
+            random_weights(chosen.device, chosen.tiny, chosen.frames, chosen.rounds)
+            if chosen.random_3b
+            else bundled_on_cpu(chosen.frames, chosen.rounds)
+        )
+    if chosen.growth or chosen.only_growth:
+        model = random_3b(chosen.device, chosen.tiny) if chosen.random_3b else bundled()
+        title = f"{before.get('gpu', before['cpu'])}, {'3B' if chosen.random_3b else 'bundled'} checkpoint's size"
+        measured["growth"] = growth(model, chosen.device, title, chosen.picture)
     versions = {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
-    report = {"command": " ".join(sys.argv), "date": time.strftime("%Y-%m-%d"), "versions": versions}
-    json.dump(report | {"hardware": before} | measured, sys.stdout, indent=2)
-    print()
+    command = "python -m benchmarks.decode " + " ".join(sys.argv[1:])
+    report = {"command": command, "date": time.strftime("%Y-%m-%d"), "versions": versions}
+    text = json.dumps(report | {"hardware": before} | measured, indent=2)
+    if chosen.out:
+        chosen.out.write_text(text + "\n")
+    print(text)
 
 
 if __name__ == "__main__":

@@ -126,6 +126,10 @@ class Sampling:
         word = (word ^ (word >> 27)) * 0x94D049BB133111EB % 2**64
         return self.with_seed((word ^ (word >> 31)) % (HIGHEST_SEED + 1))
 
+    def for_take(self, index: int) -> Self:
+        """The settings of a line's take `index`, from those of the line: take 0 has the line's own seed."""
+        return self.for_line(index) if index else self
+
 
 def fresh_seed() -> int:
     """A seed nobody chose."""

@@ -9,7 +9,7 @@ def _setting(name: str, default: str) -> str:
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `--checkpoint`, `--tokenizer`, `--device` and `--dtype`; HIGGS_CHECKPOINT and so on give the defaults."""
+    """Add `--checkpoint`, `--tokenizer`, `--device` and so on; HIGGS_CHECKPOINT and so on give the defaults."""
     group = parser.add_argument_group("engine")
     group.add_argument(
         "--checkpoint",
@@ -28,4 +28,10 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
         "--dtype",
         default=_setting("HIGGS_DTYPE", "auto"),
         help="auto, float32 or bfloat16; auto is bfloat16 on a GPU (HIGGS_DTYPE)",
+    )
+    group.add_argument(
+        "--quantize",
+        choices=("none", "int8"),
+        default=_setting("HIGGS_QUANTIZE", "none"),
+        help="int8 keeps the model's weights in 8 bits: less memory, a little less exact (HIGGS_QUANTIZE)",
     )

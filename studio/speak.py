@@ -16,6 +16,7 @@ from studio.errors import BadSetting, StudioError
 from studio.presets import Preset
 from studio.sampling import fresh_seed
 from studio.settings import add_engine_arguments
+from studio.speech import SpeechRequest, readings_of
 from studio.takes import Reading
 from studio.voices import VoiceLibrary
 from studio.workspace import Workspace
@@ -33,17 +34,20 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: see app.py
     try:
-        readings = _speak(chosen)
+        readings, memory = _speak(chosen)
         paths = _write(readings, chosen.output)
     except StudioError as problem:
         print(f"studio.speak: {problem}", file=sys.stderr)
         return 1
-    facts = [reading.facts() | {"file": str(path)} for reading, path in zip(readings, paths, strict=True)]
+    facts = [
+        reading.facts() | {"peak_memory_gb": round(memory / 1e9, 2), "file": str(path)}
+        for reading, path in zip(readings, paths, strict=True)
+    ]
     print(json.dumps(facts if len(facts) > 1 else facts[0], indent=2, ensure_ascii=False))
     return 0
 
 
-def _speak(chosen: argparse.Namespace) -> list[Reading]:
+def _speak(chosen: argparse.Namespace) -> tuple[list[Reading], int]:
     if chosen.output.suffix.lower() != ".wav":
         raise BadSetting(f"What is written is a WAV file. Give a name that ends in .wav, not {chosen.output.name}.")
     if not chosen.output.parent.is_dir() or chosen.output.is_dir():
@@ -62,12 +66,14 @@ def _speak(chosen: argparse.Namespace) -> list[Reading]:
         tokenizer=chosen.tokenizer,
         device=chosen.device,
         dtype=chosen.dtype,
+        quantize=chosen.quantize,
         say=lambda text: print(text, file=sys.stderr),
     )
-    for step in engine.speak(conversations, sampling, preset.draft.way):
-        if isinstance(step, list):
-            return step
-    raise AssertionError("the engine ends with its readings")
+    request = SpeechRequest(tuple(conversations), sampling, preset.draft.way, context=preset.draft.context)
+    for step in engine.speak(request):
+        if isinstance(step, tuple):
+            return readings_of(request, step), engine.peak_memory_bytes
+    raise AssertionError("the engine ends with what was heard")
 
 
 def _write(readings: list[Reading], output: Path) -> list[Path]:

@@ -11,6 +11,7 @@ import numpy as np
 from studio.audio import Audio
 from studio.codes import Codes
 from studio.conversation import Conversation
+from studio.health import CodeHealth
 from studio.mixing import Mixing, louder
 from studio.sampling import Sampling
 
@@ -38,7 +39,10 @@ class Take:
     checkpoint: str
     stop: Stop
     prompt_tokens: int
-    compute_seconds: float = 0.0  # its share of the work, by frames
+    health: CodeHealth
+    compute_seconds: float = 0.0  # its share of the time of the batch it was made in, by frames
+    log_likelihood: float | None = None  # nats a code, given its prompt: nearer 0 is likelier; None: not scored
+    words_wrong: int | None = None  # beside the text, as a recogniser heard it; None: none was asked
 
     @property
     def seconds(self) -> float:
@@ -107,9 +111,25 @@ class Reading:
 
         They sum to the mix. Shape: float32 `[1, N]` each.
         """
-        sums = {speakers: self._stem(speakers) for speakers in sorted({self.speakers(one) for one in self.placements})}
-        level = self.mixing.level_db(_sum(list(sums.values())))
-        return {speakers: louder(audio, level) for speakers, audio in sums.items()}
+        return {speakers: louder(audio, self.level_db) for speakers, audio in self._unlevelled.items()}
+
+    @cached_property
+    def level_db(self) -> float:
+        """The gain on everything that brings the mix to its loudness."""
+        return self.mixing.level_db(_sum(list(self._unlevelled.values())))
+
+    @cached_property
+    def _unlevelled(self) -> dict[tuple[int, ...], Audio]:
+        return {speakers: self._stem(speakers) for speakers in sorted({self.speakers(one) for one in self.placements})}
+
+    def heard(self, placement: Placement) -> Audio:
+        """The sound of one take as the mix holds it: with its fades and gains. Shape: float32 `[1, N]`."""
+        return louder(self._gained(placement), self.level_db)
+
+    def _gained(self, placement: Placement) -> Audio:
+        speakers = self.speakers(placement)
+        gain = self.mixing.gain_db(speakers[0]) if len(speakers) == 1 else 0.0
+        return louder(self.mixing.joined(placement.take.audio), gain)
 
     @cached_property
     def audio(self) -> Audio:
@@ -124,10 +144,9 @@ class Reading:
         rate = self.placements[0].take.audio.sample_rate
         length = max(self._start(one) + one.take.audio.length for one in self.placements)
         samples = np.zeros((1, length), np.float32)
-        gain = self.mixing.gain_db(speakers[0]) if len(speakers) == 1 else 0.0
         for one in self.placements:
             if self.speakers(one) == speakers:
-                take = louder(self.mixing.joined(one.take.audio), gain)
+                take = self._gained(one)
                 samples[:, self._start(one) : self._start(one) + take.length] += take.samples
         return Audio(samples, rate)
 
@@ -169,6 +188,9 @@ class Reading:
                     "seed": placement.take.sampling.seed,
                     "stop": placement.take.stop.value,
                     "prompt_tokens": placement.take.prompt_tokens,
+                    "passed": placement.take.health.passed,
+                    "findings": list(placement.take.health.reasons),
+                    "log_likelihood": _rounded(placement.take.log_likelihood),
                     "codes_sha256": placement.take.codes.fingerprint[:16],
                 }
                 for placement in self.placements
@@ -178,3 +200,7 @@ class Reading:
 
 def _sum(parts: Sequence[Audio]) -> Audio:
     return Audio(np.add.reduce([part.samples for part in parts]), parts[0].sample_rate)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

@@ -6,6 +6,8 @@ import unicodedata
 from studio.errors import BadConversation
 
 MAX_CONVERSATION_CHARACTERS = 10_000
+SECONDS_PER_BYTE = 0.075  # of UTF-8 text at an ordinary pace: 13 Latin letters, or 4 Han characters, a second
+SECONDS_PER_DIGIT = 0.25  # a digit is spoken as a word
 CONTROL_TOKEN = re.compile(r"<\|[^|<>\s]{1,60}\|>")
 
 
@@ -27,6 +29,29 @@ def clean(text: str) -> str:
 def speakable(text: str) -> bool:
     """Whether there is a letter or a number to speak, in any script."""
     return any(unicodedata.category(char)[0] in "LN" for char in text)
+
+
+def spoken_seconds(text: str) -> float:
+    """Rough length of a text when spoken."""
+    return len(text.encode()) * SECONDS_PER_BYTE + sum(map(str.isdigit, text)) * SECONDS_PER_DIGIT
+
+
+def words_wrong(text: str, heard: str) -> int:
+    """How many words must be put in, left out or changed to get from what was to be said to what was heard.
+
+    Case and punctuation do not count. Levenshtein 1966, "Binary codes capable of correcting deletions, insertions and
+    reversals".
+    """
+    wanted, found = (re.findall(r"[^\W_]+", part.casefold()) for part in (text, heard))
+    costs = list(range(len(found) + 1))
+    for row, word in enumerate(wanted, 1):
+        before, costs[0] = costs[0], row
+        for column, other in enumerate(found, 1):
+            before, costs[column] = (
+                costs[column],
+                min(costs[column] + 1, costs[column - 1] + 1, before + (word != other)),
+            )
+    return costs[-1]
 
 
 def control_tokens(text: str) -> list[str]:

@@ -11,10 +11,11 @@ import pytest
 import torch
 from transformers import AutoTokenizer, HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneration
 
+from studio.engine import cpu_kernels
 from studio.engine.batch import Batch
 from studio.engine.decoder import Decoded, Decoder, Request
 from studio.engine.kv_cache import KvCache, OwnLengths
-from studio.engine.linear import Linear
+from studio.engine.memory import forget_peak_memory, peak_memory_bytes
 from studio.engine.network import Network
 from studio.engine.prefix_cache import PrefixCache, stretches
 from studio.engine.prompt import Prompt
@@ -173,7 +174,7 @@ def test_logits_after_prefill_equal_the_models_forward(theirs, forms, dtype, lim
         begin = torch.full((1, K), BEGIN)
         with torch.inference_mode():
             shape = (len(network.layers), 1, 2 * network.key_heads, 512, network.head_dim)
-            cache = KvCache(shape, dtype, torch.device("cpu"))
+            cache = KvCache(shape, network.dtype, torch.device("cpu"))
             for stretch in stretches(item, (9, 11), 64):
                 network.prefill(stretch, cache, 0)
             ours = network.step(begin, OwnLengths(cache, network.cos, network.sin, [length]))[0].float()
@@ -197,47 +198,21 @@ def test_same_seed_gives_same_codes_alone_in_a_batch_and_again(decoder, forms):
     assert not same(other, run(decoder, [Request(forms["scene"], Sampling(seed=98), 60)]))
 
 
+def test_nothing_is_compiled_once_the_decoder_stands(decoder, forms):
+    prompt = next(iter(forms.values()))
+    list(decoder.decode([Request(prompt, Sampling(seed=seed), 3) for seed in (1, 2, 3)]))
+    kernels = (cpu_kernels._rms_norm, cpu_kernels._gated, cpu_kernels._attend, cpu_kernels._draw_from_top)
+    assert [len(kernel.signatures) for kernel in kernels] == [1, 1, 1, 1]
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_takes_of_one_line_are_what_each_is_alone(decoder, forms, threads):
-    torch.set_num_threads(threads)  # neighbours of one length share a call on one thread
+    torch.set_num_threads(threads)
     try:
         requests = [Request(forms["scene"], Sampling(seed=seed, temperature=1.0), 25) for seed in range(6)]
         assert same(run(decoder, requests), [run(decoder, [request])[0] for request in requests])
     finally:
         torch.set_num_threads(1)
-
-
-@pytest.mark.parametrize("rows", [2, 3, 5, 8])
-def test_rows_of_one_length_attend_together_with_the_bits_each_has_alone(rows):
-    generator = torch.Generator().manual_seed(6)
-    cache = KvCache((1, rows, 8, 512, 64), torch.float32, torch.device("cpu"))
-    cache.block.normal_(generator=generator)
-    heads = torch.randn(rows, 12, 64, generator=generator)
-    table = torch.zeros(512, 1, 64)
-    for length in (40, 77, 128, 300, 511):
-        together = OwnLengths(cache, table, table, [length] * rows).attend(0, heads)
-        for row in range(rows):
-            single = KvCache((1, 1, 8, 512, 64), torch.float32, torch.device("cpu"))
-            single.block.copy_(cache.block[:, row : row + 1])
-            assert torch.equal(
-                OwnLengths(single, table, table, [length]).attend(0, heads[row : row + 1])[0], together[row]
-            )
-
-
-@pytest.mark.parametrize("shape", [(768, 256), (256, 576), (8208, 256)])
-@pytest.mark.parametrize("exact_in_float16", [True, False])
-def test_a_row_times_weights_has_the_same_bits_in_any_batch(shape, exact_in_float16):
-    generator = torch.Generator().manual_seed(2)
-    weight = torch.randn(shape, generator=generator)
-    if exact_in_float16:
-        weight = weight.bfloat16().float()
-    x = torch.randn(64, shape[1], generator=generator)
-    with torch.inference_mode():
-        linear = Linear(weight)
-        whole = linear(x)
-        assert torch.allclose(whole, x @ weight.T, rtol=1e-4, atol=1e-4)
-        for rows in range(1, 65):
-            assert torch.equal(linear(x[-rows:]), whole[-rows:]), f"{rows} rows"
 
 
 def test_waiting_requests_take_freed_slots_and_are_not_changed_by_it(forms):
@@ -286,6 +261,45 @@ def test_grouped_key_heads_and_weights_that_float16_does_not_hold(forms, fixed_s
     decoded = run(Decoder(model, fixed_shapes=fixed_shapes), requests)
     assert len(np.unique(expected[0])) > 20
     assert all(np.array_equal(ours.values, codes) for ours, codes in zip(decoded, expected, strict=True))
+
+
+def test_8_bit_weights_say_nearly_the_same_and_the_same_alone_as_in_a_batch(decoder, forms):
+    small = Decoder(load(), quantize="int8")
+    requests = [Request(item, Sampling(seed=seed), 20) for seed, item in enumerate(forms.values())]
+    assert same(run(small, requests), [run(small, [request])[0] for request in requests])
+    begin = torch.full((1, K), BEGIN)
+    both = []
+    for one in (small, decoder):
+        network = one._network
+        network.cover(512)
+        with torch.inference_mode():
+            shape = (len(network.layers), 1, 2 * network.key_heads, 512, network.head_dim)
+            cache = KvCache(shape, network.dtype, torch.device("cpu"))
+            for stretch in stretches(forms["scene"], (9, 11), 64):
+                network.prefill(stretch, cache, 0)
+            length = len(forms["scene"].token_ids)
+            both.append(network.step(begin, OwnLengths(cache, network.cos, network.sin, [length])))
+    loss = (both[0] - both[1]).norm() / both[1].norm()
+    assert 1e-4 < loss < 0.05
+
+
+def test_weights_are_taken_over_without_standing_in_memory_twice():
+    own = HiggsAudioV2Config.from_pretrained(MINI)
+    own.hidden_size, own.intermediate_size, own.num_hidden_layers = 768, 2048, 8
+    own.num_attention_heads, own.num_key_value_heads, own.head_dim = 12, 4, 64
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        model = HiggsAudioV2ForConditionalGeneration(own).eval()
+    finally:
+        torch.set_default_dtype(before)
+    weights = sum(item.numel() * item.element_size() for item in model.parameters())
+    forget_peak_memory("cpu")
+    with_model = peak_memory_bytes("cpu")
+    decoder = Decoder(model, prefix_bytes=0)
+    assert decoder.slots == 8
+    assert weights > 150e6
+    assert peak_memory_bytes("cpu") - with_model < 0.5 * weights
 
 
 def test_a_gpus_pace_gives_the_same_codes(decoder, forms):

@@ -2,25 +2,29 @@
 
 import contextvars
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from studio.audio import Audio
 from studio.conversation import Conversation, Line, Speaker
 from studio.errors import BadConversation, GenerationFailed
 from studio.sampling import Sampling
-from studio.serve.jobs import MOST_WAITING, Job, Jobs
-from studio.speech import LineProgress, Progress
-from studio.takes import Reading
+from studio.serve.jobs import MOST_OF_ONE_OWNER, MOST_WAITING, Job, Jobs
+from studio.serve.live import MOST_SOUNDS
+from studio.speech import LineProgress, Progress, SoundPiece, SpeechRequest, SpokenLines
 
-TALK = [Conversation((Line(0, "Hi."),), (Speaker("Alma"),))]
-READING = Reading(TALK[0], (), Sampling(), 1.0)
+TALK = Conversation((Line(0, "Hi."),), (Speaker("Alma"),))
+SPOKEN = (SpokenLines(0, (0,), (), 0),)
+Step = Progress | tuple[SpokenLines, ...]
 PATIENCE = 10  # seconds; only a failing test waits so long
 
 
 def progress(frames: int) -> Progress:
-    return Progress((LineProgress(0, (0,), frames, "speaking"),), 10, 25.0, 1.0)
+    return Progress((LineProgress(0, (0,), (frames,), "speaking"),), 10, 25.0, 1.0)
 
 
 class FakeEngine:
@@ -30,21 +34,19 @@ class FakeEngine:
         self.go_on = threading.Semaphore(0)
         self.began: list[int] = []
 
-    def speak(
-        self, conversations: Sequence[Conversation], sampling: Sampling, way: str, cancelled: Callable[[], bool]
-    ) -> Iterator[Progress | list[Reading]]:
-        self.began.append(sampling.seed)
+    def speak(self, request: SpeechRequest, cancelled: Callable[[], bool]) -> Iterator[Step]:
+        self.began.append(request.sampling.seed)
         for frame in range(3):
             assert self.go_on.acquire(timeout=PATIENCE)
             yield progress(frame)
             if cancelled():
                 break
-        yield [READING]
+        yield SPOKEN
 
 
-def quick(*_: Any) -> Iterator[Progress | list[Reading]]:
+def quick(*_: Any) -> Iterator[Step]:
     yield progress(1)
-    yield [READING]
+    yield SPOKEN
 
 
 def failing(problem: Exception) -> Callable[..., Iterator[Any]]:
@@ -69,12 +71,12 @@ def finished(job: Job) -> Job:
 
 
 def submit(jobs: Jobs, owner: str, seed: int = 0) -> Job:
-    return jobs.submit(owner, TALK, Sampling(seed=seed), "lines")
+    return jobs.submit(owner, SpeechRequest((TALK,), Sampling(seed=seed)))
 
 
-def test_a_job_ends_with_its_readings():
+def test_a_job_ends_with_what_was_spoken():
     job = finished(submit(Jobs(quick), "ann"))
-    assert (job.state, job.readings, job.problem) == ("done", [READING], None)
+    assert (job.state, job.spoken, job.problem) == ("done", SPOKEN, None)
     assert job.progress == progress(1)
 
 
@@ -103,7 +105,7 @@ def test_one_stops_ones_own_jobs_only():
     assert [job.stopping for job in (anns, bens, anns_next)] == [True, False, True]
     engine.go_on.release(1)
     assert finished(anns).progress == progress(0), "it ended within a frame"
-    assert anns.readings == [READING], "what was spoken is kept"
+    assert anns.spoken == SPOKEN, "what was spoken is kept"
     engine.go_on.release(3)
     assert finished(bens).progress == progress(2)
     assert str(finished(anns_next).problem) == "It was stopped while it waited."
@@ -113,8 +115,8 @@ def test_one_stops_ones_own_jobs_only():
 def test_an_error_for_the_person_is_handed_on_and_the_next_job_runs():
     problem = BadConversation("Line 3 has nothing to speak.")
 
-    def speak(conversations: Any, sampling: Sampling, *_: Any) -> Iterator[Any]:
-        return failing(problem)() if sampling.seed == 1 else quick()
+    def speak(request: SpeechRequest, *_: Any) -> Iterator[Any]:
+        return failing(problem)() if request.sampling.seed == 1 else quick()
 
     jobs = Jobs(speak)
     failed, next_one = submit(jobs, "ann", 1), submit(jobs, "ann", 2)
@@ -135,10 +137,11 @@ def test_a_full_queue_turns_away_and_has_room_again():
     jobs = Jobs(engine.speak)
     running = submit(jobs, "ann", 1)
     until(running, lambda: running.state == "running")
-    waiting = [submit(jobs, "ann", seed) for seed in range(2, 2 + MOST_WAITING)]
+    waiting = [submit(jobs, f"owner {seed}", seed) for seed in range(2, 2 + MOST_WAITING)]
     with pytest.raises(GenerationFailed, match=f"{MOST_WAITING} others are waiting already. Try again in a minute"):
         submit(jobs, "ben")
-    jobs.stop("ann")
+    for job in (running, *waiting):
+        jobs.cancel(job)
     engine.go_on.release(1)
     finished(waiting[-1])
     engine.go_on.release(3)
@@ -153,12 +156,107 @@ def test_the_work_is_done_in_the_name_of_who_asked():
     """A Space reads from the context whose GPU time it is, where the generator runs."""
     seen: list[str] = []
 
-    def speak(*_: Any) -> Iterator[list[Reading]]:
+    def speak(*_: Any) -> Iterator[Step]:
         seen.append(VISITOR.get())
-        yield [READING]
+        yield SPOKEN
 
     token = VISITOR.set("ann")
     job = submit(Jobs(speak), "ann")
     VISITOR.reset(token)
     assert finished(job).state == "done"
     assert seen == ["ann"]
+
+
+def test_what_is_spoken_can_be_heard_while_it_is_spoken():
+    piece = SoundPiece(0, (0,), 0, Audio(np.full((1, 960), 0.5), 24_000))
+
+    def speak(*_: Any) -> Iterator[Step]:
+        yield replace(progress(1), sound=(piece, piece))
+        yield SPOKEN
+
+    jobs = Jobs(speak)
+    silent = finished(submit(jobs, "ann"))
+    assert (silent.live_token, silent.live) == (None, None)
+    job = finished(jobs.submit("ann", SpeechRequest((TALK,), Sampling(), stream=True)))
+    sound = jobs.live.find(job.live_token or "")
+    assert sound is not None
+    assert sound.seconds == 0.08
+    assert job.first_sound_seconds is not None
+    assert sound.closed_at is not None
+
+
+def test_a_sound_ends_with_the_job_that_fails():
+    job = finished(
+        Jobs(failing(RuntimeError("CUDA error"))).submit("ann", SpeechRequest((TALK,), Sampling(), stream=True))
+    )
+    assert job.state == "failed"
+    assert job.live
+    assert job.live.closed_at is not None
+
+
+def test_who_is_turned_away_takes_no_sound_from_others():
+    engine = FakeEngine()
+    jobs = Jobs(engine.speak)
+    asked = SpeechRequest((TALK,), Sampling(), stream=True)
+    running = jobs.submit("ann", asked)
+    until(running, lambda: running.state == "running")
+    for _ in range(MOST_OF_ONE_OWNER):
+        jobs.submit("ann", asked)
+    for _ in range(MOST_SOUNDS):
+        with pytest.raises(GenerationFailed):
+            jobs.submit("ann", asked)
+    assert jobs.live.find(running.live_token or "") is running.live
+    jobs.stop("ann")
+    engine.go_on.release(9)
+
+
+def test_one_owner_leaves_room_for_others():
+    engine = FakeEngine()
+    jobs = Jobs(engine.speak)
+    running = submit(jobs, "ann")
+    until(running, lambda: running.state == "running")
+    for _ in range(MOST_OF_ONE_OWNER):
+        submit(jobs, "ann")
+    with pytest.raises(GenerationFailed, match=f"{MOST_OF_ONE_OWNER} of yours are waiting already"):
+        submit(jobs, "ann")
+    submit(jobs, "ben")
+    jobs.stop("ann")
+    jobs.stop("ben")
+    engine.go_on.release(9)
+
+
+def test_the_list_of_an_owner_has_what_is_over_what_runs_and_what_waits():
+    engine = FakeEngine()
+    jobs = Jobs(engine.speak)
+    first, second, third = submit(jobs, "ann", 1), submit(jobs, "ann", 2), submit(jobs, "ann", 3)
+    submit(jobs, "ben", 4)
+    engine.go_on.release(3)
+    finished(first)
+    until(second, lambda: second.state == "running")
+    assert [job.state for job in jobs.of("ann")] == ["done", "running", "waiting"]
+    jobs.cancel(second)
+    jobs.cancel(third)
+    engine.go_on.release(9)
+    finished(second)
+    assert {job.id for job in jobs.of("ann")} == {first.id, second.id, third.id}
+    assert jobs.of("nobody") == []
+
+
+def test_what_was_spoken_is_kept_before_the_job_counts_as_done():
+    states: list[str] = []
+    jobs = Jobs(quick)
+    job = finished(
+        jobs.submit("ann", SpeechRequest((TALK,), Sampling()), "Line 1", lambda job: states.append(job.state))
+    )
+    assert (states, job.state) == (["running"], "done")
+
+
+def test_keeping_that_fails_is_told_and_the_queue_goes_on():
+    def full(job: Job) -> None:
+        raise GenerationFailed("The disk is full.")
+
+    jobs = Jobs(quick)
+    job = finished(jobs.submit("ann", SpeechRequest((TALK,), Sampling()), "", full))
+    assert (job.state, str(job.problem)) == ("failed", "The disk is full.")
+    assert finished(submit(jobs, "ann")).state == "done"
+    assert job.spoken == (), "an older job lets go of its sound"

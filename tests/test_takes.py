@@ -8,6 +8,7 @@ import pytest
 from studio.audio import Audio
 from studio.codes import Codes
 from studio.conversation import Conversation, Line, Speaker
+from studio.health import CodeHealth
 from studio.sampling import Sampling
 from studio.takes import GAP_SECONDS, Reading, Stop, Take
 
@@ -19,7 +20,8 @@ CONVERSATION = Conversation((Line(0, "One."), Line(1, "Two."), Line(0, "Three.")
 def a_take(frames: int, level: float = 0.5, stop: Stop = Stop.ENDED, frame_rate: float = 25.0) -> Take:
     codes = Codes(np.full((8, frames), frames), frame_rate, 1024)
     audio = Audio(np.full((1, frames * round(RATE / frame_rate)), level), RATE)
-    return Take(codes, audio, Sampling(seed=frames), "mini", stop, prompt_tokens=40)
+    health = CodeHealth.of(codes, audio, "One.")
+    return Take(codes, audio, Sampling(seed=frames), "mini", stop, prompt_tokens=40, health=health)
 
 
 def reading_of(*takes: Take) -> Reading:

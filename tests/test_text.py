@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from studio.errors import BadConversation
-from studio.text import check_length, clean, control_tokens, speakable
+from studio.text import check_length, clean, control_tokens, speakable, words_wrong
 
 ANY_TEXT = st.text(st.characters(codec=None))  # lone surrogates too
 
@@ -63,3 +63,18 @@ def test_too_long_a_text_is_refused_with_both_counts():
         check_length("x" * 100_000, "The script")
     with pytest.raises(BadConversation, match="The name has 41 characters; at most 40"):
         check_length("x" * 41, "The name", 40)
+
+
+@pytest.mark.parametrize(
+    ("heard", "wrong"),
+    [
+        ("Good morning, come in.", 0),
+        ("good  MORNING come in", 0),
+        ("Good evening, come in.", 1),
+        ("Morning, come in.", 1),
+        ("Good good morning, come on in.", 2),
+        ("", 4),
+    ],
+)
+def test_words_wrong_are_counted_by_the_fewest_changes(heard: str, wrong: int):
+    assert words_wrong("Good morning, come in.", heard) == wrong

@@ -9,6 +9,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from studio.serve.live import LiveSounds
 from studio.serve.web import web_parts
 from studio.workspace import Workspace
 
@@ -20,7 +21,7 @@ async def hello(request: Request) -> PlainTextResponse:
 def client(
     files: Workspace, server_name: str = "127.0.0.1", allowed: str = "", host: str = "localhost:7860"
 ) -> TestClient:
-    parts = web_parts(files, server_name, allowed)
+    parts = web_parts((files,), LiveSounds(), server_name, allowed)
     routes = [*parts["routes"], Route("/", hello, methods=["GET", "POST", "PUT", "DELETE"])]
     return TestClient(Starlette(routes=routes, middleware=parts["middleware"]), base_url=f"http://{host}")
 
@@ -105,7 +106,7 @@ def test_behind_a_proxy_the_forwarded_name_counts(workspace: Workspace):
 @pytest.fixture
 def kept(workspace: Workspace) -> tuple[str, Path]:
     token, folder = workspace.make()
-    for name in ("talk-seed-7.wav", "view.json", "secret.txt", "page.html", "UPPER.wav", ".hidden.wav"):
+    for name in ("talk-seed-7.wav", "view.json", "secret.key", "page.html", "UPPER.wav", ".hidden.wav"):
         (folder / name).write_bytes(b"RIFF content")
     (folder / "sub.wav").mkdir()
     (workspace.root / "outside.wav").write_bytes(b"outside")
@@ -130,7 +131,7 @@ def test_a_part_of_a_sound_can_be_fetched_to_seek_in_it(workspace: Workspace, ke
     "path",
     [
         "{token}/other.wav",
-        "{token}/secret.txt",
+        "{token}/secret.key",
         "{token}/page.html",
         "{token}/UPPER.wav",
         "{token}/.hidden.wav",

@@ -1,6 +1,6 @@
 """Batch: the rows being decoded together, and their state on the device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -8,7 +8,7 @@ import torch
 from studio.engine.cuda_graph import StepGraphs
 from studio.engine.kv_cache import SHORTEST, KvCache, OwnLengths, SharedSpan, bucket
 from studio.engine.network import Network
-from studio.engine.prefix_cache import PrefixCache, stretches
+from studio.engine.prefix_cache import PrefixCache, Stretch, stretches
 from studio.engine.prompt import Prompt
 from studio.engine.sampler import SamplerState, SpecialCodes, next_frame, plan_for
 from studio.sampling import Sampling
@@ -72,6 +72,35 @@ class Batch:
         self._samplings.append(sampling)
         self._plan = plan_for(self._samplings, self._network.codebook_size)
         self._lengths.append(length)
+
+    @torch.inference_mode()
+    def log_likelihoods(
+        self, prompt: Prompt, takes: Sequence[torch.Tensor], prefixes: PrefixCache, stretch_length: int
+    ) -> list[float]:
+        """How likely each of some takes is after a prompt, which is read once for all of them.
+
+        Teacher-forced, without temperature, top-k or top-p: transformers' own loss with its label rules (begin and
+        end of stream do not count), as a mean over codes and with the sign turned.
+
+        Args:
+            takes: each int64 [R, K], codes in the delay pattern with begin and end of stream, as in a prompt.
+
+        Returns:
+            Nats a code, at most 0.
+        """
+        slot, start = len(self), len(prompt.token_ids)
+        self._reserve(start + max(map(len, takes)))
+        self.enter(prompt, Sampling(), prefixes, stretch_length)
+        means = []
+        for rows in takes:
+            read, expected = rows[:-1], rows[1:].to(self._network.device)
+            tokens = torch.full((len(read),), self._audio_tokens[0])
+            stretch = Stretch(start, tokens, torch.ones(len(read), dtype=torch.bool), read, b"")
+            chances = self._network.logits(stretch, self._cache, slot).log_softmax(-1)
+            found = chances.gather(-1, expected.unsqueeze(-1)).squeeze(-1)
+            means.append(found[expected < self._special.begin].mean())
+        self.leave(slot)
+        return [float(value) for value in torch.stack(means).cpu()]
 
     @torch.inference_mode()
     def leave(self, slot: int) -> None:

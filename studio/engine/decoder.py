@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from studio.engine import cpu_kernels
 from studio.engine.batch import Batch
 from studio.engine.kv_cache import SHORTEST
 from studio.engine.network import Network
@@ -56,7 +57,13 @@ class Decoder:
     """Decodes on the weights of one model, for as long as it lives."""
 
     def __init__(
-        self, model: Any, *, slots: int = 8, prefix_bytes: int = 256 * 2**20, fixed_shapes: bool | None = None
+        self,
+        model: Any,
+        *,
+        slots: int = 8,
+        prefix_bytes: int = 256 * 2**20,
+        quantize: str = "none",
+        fixed_shapes: bool | None = None,
     ) -> None:
         """Take over a `HiggsAudioV2ForConditionalGeneration`, with its device and dtype.
 
@@ -64,7 +71,11 @@ class Decoder:
             model: its weights are merged and moved here; it cannot be used afterwards.
             slots: how many rows are decoded at once.
             prefix_bytes: how much to keep of the keys and values of prompt beginnings; 0 keeps none.
+            quantize: `none`, or `int8` for 8-bit weights.
             fixed_shapes: see `Batch`; None is right for the device.
+
+        Raises:
+            BadSetting: there is no such `quantize`.
         """
         config = model.config
         self.num_codebooks: int = config.num_codebooks
@@ -74,9 +85,11 @@ class Decoder:
         self._longest = config.max_position_embeddings
         self._special = SpecialCodes(config.audio_stream_bos_id, config.audio_stream_eos_id, config.codebook_size)
         with torch.inference_mode():
-            self._network = Network(model)
+            self._network = Network(model, quantize)
+            if self._network.device.type == "cpu":
+                cpu_kernels.prepare()
         on_gpu = self._network.device.type == "cuda"
-        self._fixed_shapes = on_gpu if fixed_shapes is None else fixed_shapes
+        self._fixed_shapes = self._network.device.type != "cpu" if fixed_shapes is None else fixed_shapes
         self._stretch = STRETCH_GPU if on_gpu else STRETCH_CPU
         # A GPU is kept busy with the next frames while the last ones are copied and looked at.
         self._frames_a_launch, self._launches_ahead = (FRAMES_BETWEEN_LOOKS, 1) if on_gpu else (1, 0)
@@ -103,6 +116,22 @@ class Decoder:
         batch = self._take_batch()
         try:
             yield from self._loop(rows, batch, watch, cancelled)
+        finally:
+            self._give_back(batch)
+
+    def forget_prefixes(self) -> None:
+        """Let go of what is kept of prompt beginnings."""
+        self._prefixes.clear()
+
+    def log_likelihoods(self, prompt: Prompt, takes: Sequence[torch.Tensor]) -> list[float]:
+        """How likely takes are after the prompt they were made from, as far as the model's positions reach.
+
+        See `Batch.log_likelihoods`.
+        """
+        room = self._longest - len(prompt.token_ids)
+        batch = self._take_batch()
+        try:
+            return batch.log_likelihoods(prompt, [rows[:room] for rows in takes], self._prefixes, self._stretch)
         finally:
             self._give_back(batch)
 

@@ -2,12 +2,22 @@
 
 import math
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 
+import numpy as np
 import torch
 from torch.nn import functional
 
+from studio.engine import cpu_kernels
+
 SHORTEST = 512  # positions; then 1024, 2048, 4096 and so on
+
+
+def rotate(heads: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
+    """Rotary embedding of heads, [M, heads, D], in place; `sin` is negative in its first half. Both [M, 1, D]."""
+    swapped = heads.roll(heads.shape[-1] // 2, -1).mul_(sin)
+    torch.addcmul(swapped, heads, cos, out=heads)
 
 
 def bucket(length: int) -> int:
@@ -26,6 +36,7 @@ class KvCache:
         """
         self.key_heads = shape[2] // 2
         self.block = _blank(shape, dtype, device)
+        self.layers = self.block.unbind()
 
     @property
     def capacity(self) -> int:
@@ -39,7 +50,7 @@ class KvCache:
         layers, rows, heads, capacity, head_dim = self.block.shape
         larger = _blank((layers, rows, heads, bucket(length), head_dim), self.block.dtype, self.block.device)
         larger[:, :, :, :capacity] = self.block
-        self.block = larger
+        self.block, self.layers = larger, larger.unbind()
         return True
 
     def store(self, layer: int, row: int, positions: torch.Tensor, keys_values: torch.Tensor) -> None:
@@ -67,65 +78,29 @@ class KvCache:
 def _blank(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """Zeros, since what a mask hides is still multiplied, and 0 * NaN is NaN.
 
-    On the CPU they come from the system by the page, so memory that is never written is never taken.
+    On the CPU they come from the system by the page, so memory that is never written is never taken. Pages of
+    2 MB, where the system has them, are read up to twice as fast: a frame reads many megabytes once each.
     """
     if device.type == "cpu":
-        size = math.prod(shape) * dtype.itemsize
-        return torch.frombuffer(mmap.mmap(-1, size), dtype=dtype).view(shape)
+        pages = mmap.mmap(-1, math.prod(shape) * dtype.itemsize)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            with suppress(OSError):  # a kernel without them
+                pages.madvise(mmap.MADV_HUGEPAGE)
+        return torch.frombuffer(pages, dtype=dtype).view(shape)
     return torch.zeros(shape, dtype=dtype, device=device)
 
 
 class OwnLengths:
-    """Places for a step on the CPU: each row attends over exactly its own positions.
-
-    That takes more calls than one masked call for all, and buys that the shape of the computation,
-    so its bits, do not depend on the other rows. Only neighbours of one length, as takes of one
-    line are, share a call, and only on one thread: there the bits stay what they are alone, on
-    several they do not (tests/test_decoder.py tries both).
-    """
+    """Places for a step on the CPU: each row attends over exactly its own positions, so its bits are its own."""
 
     def __init__(self, cache: KvCache, cos: torch.Tensor, sin: torch.Tensor, positions: Sequence[int]) -> None:
-        index = torch.tensor(positions)
-        self.cos, self.sin = cos[index], sin[index]
-        block, heads = cache.block, cache.key_heads
-        self._key_heads = heads
-        groups = list(_neighbours(positions, alone=torch.get_num_threads() > 1))
-        self._sizes = [last - first for first, last in groups]
-        # Views for all layers at once: slicing a layer at a time would cost more than attending.
-        rows = [block[:, first:last] for first, last in groups]  # [layers, rows, 2 * key heads, capacity, D]
-        ends = [positions[first] for first, _ in groups]
-        self._slots = _by_layer([row[:, :, :, end] for row, end in zip(rows, ends, strict=True)])
-        self._keys = _by_layer([row[:, :, :heads, : end + 1] for row, end in zip(rows, ends, strict=True)])
-        self._values = _by_layer([row[:, :, heads:, : end + 1] for row, end in zip(rows, ends, strict=True)])
+        self._layers = cache.layers
+        self._cos, self._sin = cos, sin
+        self._positions = np.array(positions)
 
     def attend(self, layer: int, heads: torch.Tensor) -> torch.Tensor:
         """See `Places.attend`."""
-        rows, count, head_dim = heads.shape
-        query_heads = count - 2 * self._key_heads
-        queries, fresh = heads.split((query_heads, 2 * self._key_heads), 1)
-        for slots, keys_values in zip(self._slots[layer], fresh.split(self._sizes), strict=True):
-            slots.copy_(keys_values)
-        # The queries that share a key head stand as its query positions: no repeated keys.
-        grouped = queries.view(rows, self._key_heads, -1, head_dim).split(self._sizes)
-        attended = [
-            functional.scaled_dot_product_attention(query, keys, values)
-            for query, keys, values in zip(grouped, self._keys[layer], self._values[layer], strict=True)
-        ]
-        return (attended[0] if len(attended) == 1 else torch.cat(attended)).reshape(rows, -1)
-
-
-def _neighbours(positions: Sequence[int], alone: bool) -> Iterator[tuple[int, int]]:
-    """First and last (excluded) of each run of equal positions; with `alone`, of each row."""
-    first = 0
-    for row in range(1, len(positions) + 1):
-        if alone or row == len(positions) or positions[row] != positions[first]:
-            yield first, row
-            first = row
-
-
-def _by_layer(views: Sequence[torch.Tensor]) -> list[tuple[torch.Tensor, ...]]:
-    """One [layers, ...] view a group -> for each layer, one view a group."""
-    return list(zip(*[view.unbind() for view in views], strict=True))
+        return cpu_kernels.attend(heads, self._layers[layer], self._positions, self._cos, self._sin)
 
 
 class SharedSpan:
@@ -134,7 +109,7 @@ class SharedSpan:
     def __init__(
         self, cache: KvCache, cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor, span: int
     ) -> None:
-        self.cos, self.sin = cos[positions], sin[positions]
+        self._cos, self._sin = cos[positions], sin[positions]
         self._block = cache.block
         self._key_heads = cache.key_heads
         self._span = span
@@ -149,6 +124,7 @@ class SharedSpan:
         """See `Places.attend`."""
         rows, head_dim = heads.shape[0], heads.shape[2]
         query_heads = heads.shape[1] - 2 * self._key_heads
+        rotate(heads[:, : query_heads + self._key_heads], self._cos, self._sin)
         block = self._block[layer]
         block[self._rows, :, self._positions] = heads[:, query_heads:]
         # The queries that share a key head stand as its query positions: no repeated keys.

@@ -1,9 +1,10 @@
 """Linear: products with fixed weights, packed once for the machine they run on.
 
-On the CPU two things decide. Weights are read once a frame and used for one row or a few, so the
-bytes read are the time. And a row must come out with the same bits whether it stands alone or in a
-batch: the plain product does not give that, since MKL sums one row in another order than four.
-The packed products below do, for every number of rows tried (tests/test_decoder.py).
+On the CPU what goes in and out is float32, whatever the weights are kept as. Two things decide there.
+Weights are read once a frame and used for one row or a few, so the bytes read are the time. And a row must
+come out with the same bits whether it stands alone or in a batch: the plain product does not give that, since
+MKL sums one row in another order than four. The packed products below do, for every number of rows tried
+(tests/test_linear.py).
 """
 
 import warnings
@@ -12,19 +13,33 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
+from studio.engine.int8 import int8_product
+from studio.errors import BadSetting
+
 Product = Callable[[torch.Tensor], torch.Tensor]  # [M, in] -> [M, out]
 
+QUANTIZATIONS = ("none", "int8")
 FINEST_HALF = 2.0**-25  # half the distance of the smallest float16 numbers
 
 
 class Linear:
     """A product with fixed weights [out, in]."""
 
-    def __init__(self, weight: torch.Tensor) -> None:
-        """Pack `weight`; the tensor given is not kept, except on a GPU."""
-        self._fused = weight.device.type != "cpu"
-        self._weight = weight if self._fused else None
-        self._product = _product(weight)
+    def __init__(self, weight: torch.Tensor, quantize: str = "none") -> None:
+        """Pack `weight`; the tensor given is not kept, except unquantised on a GPU.
+
+        Args:
+            weight: what to multiply with.
+            quantize: `none`, or `int8` for 8-bit weights: fewer bytes, and a loss that benchmarks/int8.py measures.
+
+        Raises:
+            BadSetting: `quantize` is neither.
+        """
+        if quantize not in QUANTIZATIONS:
+            raise BadSetting(f"There are no “{quantize}” weights. Choose {' or '.join(QUANTIZATIONS)}.")
+        fused = weight.device.type != "cpu" and quantize == "none"
+        self._weight = weight if fused else None
+        self._product = int8_product(weight) if quantize == "int8" else _product(weight)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """The product. Shapes: [M, in] -> [M, out]."""
@@ -43,6 +58,7 @@ def _product(weight: torch.Tensor) -> Product:
             product = packing(weight)
             if product is not None:
                 return product
+        return lambda x: functional.linear(x.to(weight.dtype), weight).float()
     return lambda x: functional.linear(x, weight)
 
 
@@ -67,10 +83,11 @@ def _float16_weights(weight: torch.Tensor) -> Product | None:
 
 
 def _onednn(weight: torch.Tensor) -> Product | None:
-    """The layout of oneDNN, for float32 and bfloat16."""
+    """The layout of oneDNN, for weights in float32 and bfloat16."""
     known = weight.dtype in (torch.float32, torch.bfloat16) and torch.backends.mkldnn.is_available()
     if not known or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return None
     packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), 8)
     product = torch.ops.mkldnn._linear_pointwise.default
-    return lambda x: product(x, packed, None, "none", [], "")
+    dtype = weight.dtype
+    return lambda x: product(x.to(dtype), packed, None, "none", [], "").float()

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch.nn import functional
 
-from studio.engine.kv_cache import KvCache
+from studio.engine import cpu_kernels
+from studio.engine.kv_cache import KvCache, rotate
 from studio.engine.linear import Linear
 from studio.engine.prefix_cache import Stretch
 
@@ -18,14 +19,11 @@ from studio.engine.prefix_cache import Stretch
 class Places(Protocol):
     """Where the rows of a step stand in the cache."""
 
-    cos: torch.Tensor  # [S, 1, D]
-    sin: torch.Tensor  # [S, 1, D]
-
     def attend(self, layer: int, heads: torch.Tensor) -> torch.Tensor:
-        """Store the keys and values of this step, then attend over all of each row's own.
+        """Rotate queries and keys, store this step's keys and values, then attend over all of each row's own.
 
         Args:
-            heads: [S, query heads + 2 * key heads, D]: queries, keys, values, rotated.
+            heads: [S, query heads + 2 * key heads, D]: queries, keys, values.
 
         Returns:
             [S, query heads * D]
@@ -56,11 +54,12 @@ class Layer:
 class Network:
     """The weights of a `HiggsAudioV2ForConditionalGeneration`, merged, and what is computed with them."""
 
-    def __init__(self, model: Any) -> None:
-        """Take the weights over layer by layer, so that no more than one layer stands in memory twice.
+    def __init__(self, model: Any, quantize: str = "none") -> None:
+        """Take the weights over one by one, so that no more than one of them stands in memory twice.
 
         Args:
             model: it is hollowed out and cannot be used afterwards.
+            quantize: see `Linear`.
         """
         config = model.config
         core = model.model
@@ -75,12 +74,13 @@ class Network:
         self.text_embeddings = _taken(core.embed_tokens)
         self.audio_embeddings = _taken(core.embed_audio_tokens.embed_audio_tokens)
         self.device = self.text_embeddings.device
-        self.dtype = self.text_embeddings.dtype
-        self._eps_tensor = torch.tensor(self.eps)
+        # On the CPU all but the weights is float32: only products have quick kernels for bfloat16 there.
+        self.dtype = torch.float32 if self.device.type == "cpu" else self.text_embeddings.dtype
         self.offsets = torch.arange(self.num_codebooks, device=self.device) * self.codebook_size
-        self.norm = _taken(core.norm)
-        self.head = Linear(_taken(model.audio_lm_head))
-        self.layers = [_taken_layer(layer) for layer in core.layers]
+        self.norm = _taken(core.norm).to(self.dtype)
+        taking = _Taking(self.dtype, quantize)
+        self.head = taking.merged(model.audio_lm_head)
+        self.layers = [taking.layer(layer) for layer in core.layers]
         self._rotary = core.rotary_emb
         self.cos = self.sin = torch.empty(0)
 
@@ -99,9 +99,9 @@ class Network:
 
     def step(self, codes: torch.Tensor, places: Places) -> torch.Tensor:
         """One frame of every row: codes int64 [S, K] of the last frame -> logits of the next, [S, K, V]."""
-        hidden = functional.embedding(codes + self.offsets, self.audio_embeddings).sum(-2)
+        hidden = self._embedded_codes(codes)
         for number, layer in enumerate(self.layers):
-            heads = self._heads(layer, self._normed(hidden, layer.audio_norm), places.cos, places.sin)
+            heads = layer.qkv(self._normed(hidden, layer.audio_norm)).view(len(hidden), -1, self.head_dim)
             hidden = layer.out.added_to(hidden, places.attend(number, heads))
             hidden = self._mlp(layer.audio_mlp, hidden)
         return self.head(self._normed(hidden, self.norm)).view(-1, self.num_codebooks, self.codebook_size)
@@ -109,11 +109,29 @@ class Network:
     def prefill(self, stretch: Stretch, cache: KvCache, row: int) -> None:
         """Fill the cache of `row` with the keys and values of a stretch of its prompt.
 
+        Args:
+            stretch: its tokens and rows are on the host; what stands before it is in the cache already.
+        """
+        self._through(stretch, cache, row, keys_only=True)
+
+    def logits(self, stretch: Stretch, cache: KvCache, row: int) -> torch.Tensor:
+        """What the model expects after each audio position of a stretch, while it fills the cache as `prefill` does.
+
+        Returns:
+            float32 [R, K, V]: one for each audio row of the stretch, in order.
+        """
+        hidden = self._through(stretch, cache, row, keys_only=False)[len(stretch.tokens) - len(stretch.audio_rows) :]
+        logits = self.head(self._normed(hidden, self.norm))
+        return logits.float().view(-1, self.num_codebooks, self.codebook_size)
+
+    def _through(self, stretch: Stretch, cache: KvCache, row: int, *, keys_only: bool) -> torch.Tensor:
+        """A stretch through all layers. Returns its hidden states, texts before audio: [P, H].
+
         The positions are put in order once, text first and then audio, and stay so through all
         layers: each kind is then one block, and only the mask needs to know the true order.
 
         Args:
-            stretch: its tokens and rows are on the host; what stands before it is in the cache already.
+            keys_only: end with the last layer's keys and values: nobody reads what it says of a prompt.
         """
         texts = int((~stretch.is_audio).sum())
         order = stretch.is_audio.to(torch.int8).argsort(stable=True)
@@ -128,38 +146,34 @@ class Network:
             normed = torch.cat(
                 (self._normed(hidden[:texts], layer.text_norm), self._normed(hidden[texts:], layer.audio_norm))
             )
-            heads = self._heads(layer, normed, cos, sin)
+            heads = layer.qkv(normed).view(len(normed), -1, self.head_dim)
+            rotate(heads[:, : self.query_heads + self.key_heads], cos, sin)
             cache.store(number, row, positions, heads[:, self.query_heads :])
-            if number == last:
-                return  # nobody reads what the last layer says about the prompt
+            if number == last and keys_only:
+                break
             hidden = layer.out.added_to(hidden, self._attend_prompt(heads, cache, number, row, length, mask))
             blocks = [(layer.text_mlp, hidden[:texts]), (layer.audio_mlp, hidden[texts:])]
             hidden = torch.cat([self._mlp(mlp, block) for mlp, block in blocks if len(block)])
+        return hidden
 
     def _embedded(self, texts: torch.Tensor, audio_rows: torch.Tensor) -> torch.Tensor:
         """Embeddings of text tokens, then of audio rows. Shape: [P, H]."""
-        text = functional.embedding(texts.to(self.device), self.text_embeddings)
-        audio = functional.embedding(audio_rows.to(self.device) + self.offsets, self.audio_embeddings).sum(-2)
-        return torch.cat((text, audio))
+        text = functional.embedding(texts.to(self.device), self.text_embeddings).to(self.dtype)
+        return torch.cat((text, self._embedded_codes(audio_rows.to(self.device))))
+
+    def _embedded_codes(self, codes: torch.Tensor) -> torch.Tensor:
+        return functional.embedding(codes + self.offsets, self.audio_embeddings).to(self.dtype).sum(-2)
 
     def _normed(self, hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        if hidden.dtype == torch.float32 and hidden.device.type == "cpu":
-            # Two thirds of the time torch's own takes on the CPU, and there are 17 in a frame.
-            length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True)
-            scale = torch.addcmul(self._eps_tensor, length, length, value=1 / self.hidden_size).rsqrt_()
-            return (hidden * scale).mul_(weight)
+        if self.device.type == "cpu":
+            return cpu_kernels.rms_norm(hidden, weight, self.eps)
         return functional.rms_norm(hidden, (self.hidden_size,), weight, self.eps)
 
-    def _heads(self, layer: Layer, normed: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-        """Queries, keys and values, rotated. Shape: [M, query heads + 2 * key heads, D]."""
-        heads = layer.qkv(normed).view(len(normed), -1, self.head_dim)
-        turning = heads[:, : self.query_heads + self.key_heads]
-        swapped = turning.roll(self.head_dim // 2, -1).mul_(sin)
-        torch.addcmul(swapped, turning, cos, out=turning)
-        return heads
-
     def _mlp(self, mlp: Mlp, hidden: torch.Tensor) -> torch.Tensor:
-        gate, up = mlp.gate_up(self._normed(hidden, mlp.norm)).chunk(2, -1)
+        gate_up = mlp.gate_up(self._normed(hidden, mlp.norm))
+        if self.device.type == "cpu":
+            return mlp.down.added_to(hidden, cpu_kernels.gated(gate_up))
+        gate, up = gate_up.chunk(2, -1)
         return mlp.down.added_to(hidden, functional.silu(gate).mul_(up))
 
     def _attend_prompt(
@@ -180,21 +194,32 @@ def _taken(module: Any) -> torch.Tensor:
     return weight
 
 
-def _taken_layer(layer: Any) -> Layer:
-    attention = layer.self_attn
-    return Layer(
-        text_norm=_taken(layer.input_layernorm),
-        audio_norm=_taken(layer.audio_input_layernorm),
-        qkv=_merged(attention.q_proj, attention.k_proj, attention.v_proj),
-        out=Linear(_taken(attention.o_proj)),
-        text_mlp=_taken_mlp(layer.post_attention_layernorm, layer.mlp),
-        audio_mlp=_taken_mlp(layer.audio_post_attention_layernorm, layer.audio_mlp),
-    )
+@dataclass(frozen=True)
+class _Taking:
+    """How weights are taken over."""
 
+    dtype: torch.dtype  # of norms
+    quantize: str
 
-def _taken_mlp(norm: Any, mlp: Any) -> Mlp:
-    return Mlp(norm=_taken(norm), gate_up=_merged(mlp.gate_proj, mlp.up_proj), down=Linear(_taken(mlp.down_proj)))
+    def layer(self, layer: Any) -> Layer:
+        attention = layer.self_attn
+        return Layer(
+            text_norm=self.norm(layer.input_layernorm),
+            audio_norm=self.norm(layer.audio_input_layernorm),
+            qkv=self.merged(attention.q_proj, attention.k_proj, attention.v_proj),
+            out=self.merged(attention.o_proj),
+            text_mlp=self.mlp(layer.post_attention_layernorm, layer.mlp),
+            audio_mlp=self.mlp(layer.audio_post_attention_layernorm, layer.audio_mlp),
+        )
 
+    def mlp(self, norm: Any, mlp: Any) -> Mlp:
+        gate_up = self.merged(mlp.gate_proj, mlp.up_proj)
+        return Mlp(norm=self.norm(norm), gate_up=gate_up, down=self.merged(mlp.down_proj))
 
-def _merged(*projections: Any) -> Linear:
-    return Linear(torch.cat([_taken(projection) for projection in projections]))
+    def norm(self, norm: Any) -> torch.Tensor:
+        return _taken(norm).to(self.dtype)
+
+    def merged(self, *projections: Any) -> Linear:
+        if len(projections) == 1:
+            return Linear(_taken(projections[0]), self.quantize)
+        return Linear(torch.cat([_taken(projection) for projection in projections]), self.quantize)

@@ -72,3 +72,8 @@ class PrefixCache:
         while self.bytes > self.max_bytes:
             _, dropped = self._blocks.popitem(last=False)
             self.bytes -= dropped.nbytes
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        self._blocks.clear()
+        self.bytes = 0

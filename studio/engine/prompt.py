@@ -6,7 +6,7 @@ turned off: the ids equal those of the template for ordinary text (byte-pair mer
 stop into the line break after it), and a typed `<|eot_id|>` stays eight ordinary characters.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,13 +50,13 @@ class Control:
 Piece = Control | str | Reference
 
 
-def layout(conversation: Conversation) -> list[Piece]:
+def layout(conversation: Conversation, earlier: Sequence[tuple[int, Reference]] = ()) -> list[Piece]:
     """The chat template written out: control tokens, text and recordings, in order, up to where speech begins."""
     pieces: list[Piece] = [Control(BEGIN), *_header("system"), system_text(conversation).strip()]
     if scene := scene_items(conversation):
         pieces += ["\n\n", Control(SCENE_START), "\n", *_scene(scene), "\n", Control(SCENE_END)]
     pieces.append(Control(TURN_END))
-    for role, item in turns(conversation):
+    for role, item in turns(conversation, earlier):
         body: list[Piece] = [item.strip()] if isinstance(item, str) else _recording(item)
         pieces += [*_header(role), *body, Control(TURN_END)]
     return [*pieces, *_header("assistant"), Control(AUDIO_BEGIN)]
@@ -101,8 +101,8 @@ class PromptBuilder:
     ) -> None:
         self._tokenizer = tokenizer
         self._codebooks = codebooks
-        self._stream_begin = stream_begin
-        self._stream_end = stream_end
+        self.stream_begin = stream_begin
+        self.stream_end = stream_end
         self._longest = longest
         added = tokenizer.added_tokens_decoder.items()
         self._special_ids = {*tokenizer.all_special_ids, *(token_id for token_id, token in added if token.special)}
@@ -121,13 +121,20 @@ class PromptBuilder:
         self._special_ids.add(token_id)
         return token_id
 
-    def build(self, conversation: Conversation, codes_of: Callable[[Reference], Codes], room: int) -> Prompt:
+    def build(
+        self,
+        conversation: Conversation,
+        codes_of: Callable[[Reference], Codes],
+        room: int,
+        earlier: Sequence[tuple[int, Reference]] = (),
+    ) -> Prompt:
         """Encode a conversation.
 
         Args:
             conversation: What to speak.
             codes_of: Gives the codes of a reference recording.
             room: Frames that must fit behind the prompt.
+            earlier: Lines said before, as speaker and recording.
 
         Raises:
             BadConversation: prompt and room together are longer than the model reads.
@@ -135,7 +142,7 @@ class PromptBuilder:
         ids: list[int] = []
         rows: list[torch.Tensor] = []
         text = ""
-        for piece in layout(conversation):
+        for piece in layout(conversation, earlier):
             if isinstance(piece, str):
                 text += piece
                 continue
@@ -145,7 +152,7 @@ class PromptBuilder:
                 ids.append(self._control_ids[piece.token])
             else:
                 rows.append(self.delayed(codes_of(piece)))
-                ids += self._placeholders(len(rows[-1]))
+                ids += self.placeholders(len(rows[-1]))
         self._check_length(len(ids), sum(map(len, rows)), room)
         audio_rows = torch.cat(rows) if rows else torch.zeros((0, self._codebooks), dtype=torch.int64)
         return Prompt(torch.tensor(ids, dtype=torch.int64), audio_rows)
@@ -167,14 +174,17 @@ class PromptBuilder:
         count, frames = codes.values.shape
         if count != self._codebooks:
             raise ValueError(f"a reference must have {self._codebooks} codebooks, not {count}")
-        rows = torch.full((frames + count + 1, count), self._stream_end, dtype=torch.int64)
+        rows = torch.full((frames + count + 1, count), self.stream_end, dtype=torch.int64)
         for index in range(count):
-            rows[: index + 1, index] = self._stream_begin
+            rows[: index + 1, index] = self.stream_begin
             rows[index + 1 : index + 1 + frames, index] = torch.from_numpy(codes.values[index])
         return rows
 
-    def _placeholders(self, rows: int) -> list[int]:
-        """One id a row: the audio token, and the delay token for the last K - 1, which trail behind the stream."""
+    def placeholders(self, rows: int) -> list[int]:
+        """The ids of a recording of so many rows, one each.
+
+        The audio token, and for the last K - 1, which trail behind the stream, the delay token.
+        """
         trailing = self._codebooks - 1
         return [self._control_ids[AUDIO]] * (rows - trailing) + [self._control_ids[AUDIO_DELAY]] * trailing
 

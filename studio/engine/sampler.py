@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 
 import torch
 
+from studio.engine import cpu_kernels
 from studio.sampling import Sampling
 
 NEVER = 2**62  # the frame in which a stream that has not ended ends
@@ -187,13 +188,14 @@ def _draw(logits: torch.Tensor, chances: torch.Tensor, state: SamplerState, plan
 
     A row takes the same way whatever stands beside it, so its codes do not depend on the batch.
     """
-    drawn = None
-    if plan.short or plan.full:
-        scaled = logits / state.temperature
-    if plan.short:
-        drawn = _draw_sorted(*scaled.topk(min(SHORTLIST, logits.shape[-1])), chances, state)
+    drawn: torch.Tensor | None = None
+    if plan.short and logits.device.type == "cpu":
+        drawn = cpu_kernels.draw_from_top(logits, chances, state.temperature, state.top_k, state.top_p, state.short)
+    elif plan.short:
+        shortlist = (logits / state.temperature).topk(min(SHORTLIST, logits.shape[-1]))
+        drawn = _draw_sorted(*shortlist, chances, state)
     if plan.full:
-        full = _draw_sorted(*scaled.sort(-1, descending=True), chances, state)
+        full = _draw_sorted(*(logits / state.temperature).sort(-1, descending=True), chances, state)
         drawn = full if drawn is None else torch.where(state.short, drawn, full)
     if plan.greedy:
         likeliest = logits.argmax(-1)

@@ -2,21 +2,23 @@
 
 import contextvars
 import logging
+import secrets
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Literal
 
-from studio.conversation import Conversation
 from studio.errors import GenerationFailed, StudioError
-from studio.sampling import Sampling
-from studio.speech import Progress, Way
-from studio.takes import Reading
+from studio.serve.live import LiveSound, LiveSounds
+from studio.speech import Progress, SpeechRequest, SpokenLines
 
 MOST_WAITING = 20
+MOST_OF_ONE_OWNER = 8  # waiting
+REMEMBERED = 64  # finished jobs, of all owners
 
 State = Literal["waiting", "running", "done", "failed"]
-Speak = Callable[[Sequence[Conversation], Sampling, Way, Callable[[], bool]], Iterator[Progress | list[Reading]]]
+Speak = Callable[[SpeechRequest, Callable[[], bool]], Iterator[Progress | tuple[SpokenLines, ...]]]
 
 log = logging.getLogger(__name__)
 
@@ -24,15 +26,25 @@ log = logging.getLogger(__name__)
 class Job:
     """One request to speak: what was asked, how far it is, what came of it."""
 
-    def __init__(self, owner: str, conversations: Sequence[Conversation], sampling: Sampling, way: Way) -> None:
+    def __init__(
+        self,
+        owner: str,
+        request: SpeechRequest,
+        title: str = "",
+        keep: Callable[["Job"], None] | None = None,
+        live: LiveSound | None = None,
+    ) -> None:
+        self.id = secrets.token_hex(8)
         self.owner = owner  # whose it is: only they may stop it
-        self.conversations = conversations
-        self.sampling = sampling
-        self.way: Way = way
+        self.title = title
+        self.request = request
+        self.live = live  # what is spoken, while it is spoken; only for a request that streams
         self.state: State = "waiting"
         self.progress: Progress | None = None
-        self.readings: list[Reading] = []
+        self.spoken: tuple[SpokenLines, ...] = ()
         self.problem: StudioError | None = None
+        self._keep = keep
+        self.first_sound_seconds: float | None = None  # from its beginning to the first piece that could be heard
         self._stop = threading.Event()
         self._finished = threading.Event()
         self._context = contextvars.copy_context()  # a Space counts GPU time against the visitor named in it
@@ -43,6 +55,11 @@ class Job:
         return self._finished.is_set()
 
     @property
+    def live_token(self) -> str | None:
+        """Where it can be heard while it is spoken: /live/TOKEN; None if its request does not stream."""
+        return self.live.token if self.live else None
+
+    @property
     def stopping(self) -> bool:
         """Whether it was asked to stop."""
         return self._stop.is_set()
@@ -50,6 +67,10 @@ class Job:
     def stop(self) -> None:
         """Ask it to stop: it ends within one frame and keeps what has been spoken."""
         self._stop.set()
+
+    def forget(self) -> None:
+        """Let go of the sound: it is kept elsewhere, or nobody wants it."""
+        self.spoken = ()
 
     def wait(self, seconds: float) -> None:
         """Wait until it has finished, at most so long."""
@@ -60,6 +81,8 @@ class Job:
         self.state = "running"
         try:
             self._context.run(self._follow, speak)  # all of it: a generator's body runs where it is iterated
+            if self._keep:
+                self._keep(self)  # before it counts as done: nobody may find it done and nothing kept
             self._finish("done")
         except StudioError as problem:
             self.fail(problem)
@@ -73,14 +96,22 @@ class Job:
         self._finish("failed")
 
     def _follow(self, speak: Speak) -> None:
-        for step in speak(self.conversations, self.sampling, self.way, self._stop.is_set):
-            if isinstance(step, list):
-                self.readings = step
-            else:
+        began = time.perf_counter()
+        for step in speak(self.request, self._stop.is_set):
+            if isinstance(step, Progress):
                 self.progress = step
+                if self.live:
+                    for piece in step.sound:
+                        self.live.add(piece)
+                if step.sound and self.first_sound_seconds is None:
+                    self.first_sound_seconds = time.perf_counter() - began
+            else:
+                self.spoken = step
 
     def _finish(self, state: State) -> None:
         self.state = state
+        if self.live:
+            self.live.close()
         self._finished.set()
 
 
@@ -89,21 +120,36 @@ class Jobs:
 
     def __init__(self, speak: Speak) -> None:
         self._speak = speak
+        self.live = LiveSounds()
         self._waiting: deque[Job] = deque()
         self._running: Job | None = None
+        self._over: deque[Job] = deque(maxlen=REMEMBERED)
         self._change = threading.Condition()
         threading.Thread(target=self._work, name="jobs", daemon=True).start()
 
-    def submit(self, owner: str, conversations: Sequence[Conversation], sampling: Sampling, way: Way) -> Job:
+    def submit(
+        self, owner: str, request: SpeechRequest, title: str = "", keep: Callable[[Job], None] | None = None
+    ) -> Job:
         """Put a job into the queue.
+
+        Args:
+            owner: Whose it is: an unguessable token.
+            request: What to speak.
+            title: What the list of jobs calls it.
+            keep: Told when it is spoken, in the thread of the jobs, to keep the result whoever still listens.
 
         Raises:
             GenerationFailed: too many are waiting already.
         """
-        job = Job(owner, conversations, sampling, way)
         with self._change:
             if len(self._waiting) >= MOST_WAITING:
                 raise GenerationFailed(f"{MOST_WAITING} others are waiting already. Try again in a minute.")
+            if sum(other.owner == owner for other in self._waiting) >= MOST_OF_ONE_OWNER:
+                raise GenerationFailed(
+                    f"{MOST_OF_ONE_OWNER} of yours are waiting already. Let some finish, or stop them."
+                )
+            # Only now: a live sound takes the place of an older one, which somebody may be listening to.
+            job = Job(owner, request, title, keep, self.live.make() if request.stream else None)
             self._waiting.append(job)
             self._change.notify()
         return job
@@ -119,13 +165,18 @@ class Jobs:
             job.stop()
             if job in self._waiting:
                 self._waiting.remove(job)
+                self._over.append(job)
                 job.fail(GenerationFailed("It was stopped while it waited."))
+
+    def of(self, owner: str) -> list[Job]:
+        """The jobs of one owner: those that are over, oldest first, then the running one, then those that wait."""
+        with self._change:
+            running = [self._running] if self._running else []
+            return [job for job in (*self._over, *running, *self._waiting) if job.owner == owner]
 
     def stop(self, owner: str) -> int:
         """Stop all jobs of one owner. Returns how many there were."""
-        with self._change:
-            running = [self._running] if self._running else []
-            theirs = [job for job in (*running, *self._waiting) if job.owner == owner]
+        theirs = [job for job in self.of(owner) if not job.finished]
         for job in theirs:
             self.cancel(job)
         return len(theirs)
@@ -137,4 +188,8 @@ class Jobs:
                 self._running = self._waiting.popleft()
             self._running.run(self._speak)
             with self._change:
+                for older in self._over:
+                    if older.owner == self._running.owner:
+                        older.forget()
+                self._over.append(self._running)
                 self._running = None

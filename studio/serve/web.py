@@ -6,7 +6,7 @@ gives the right to its files.
 
 import mimetypes
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from studio.serve.live import LiveSounds
 from studio.workspace import Workspace
 
 Scope = MutableMapping[str, Any]
@@ -22,7 +23,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-FILE_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,120}\.(wav|json|npz)")
+FILE_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,120}\.(wav|flac|mp3|opus|srt|vtt|txt|csv|json|npz|zip)")
 
 
 class KnownVisitors:
@@ -65,11 +66,14 @@ def _site(origin: str) -> str | None:
         return None
 
 
-def web_parts(files: Workspace, server_name: str, allowed_hosts: str = "") -> dict[str, Any]:
+def web_parts(
+    files: Sequence[Workspace], live: LiveSounds, server_name: str, allowed_hosts: str = ""
+) -> dict[str, Any]:
     """Routes and middleware for the app that serves the page.
 
     Args:
-        files: The folders whose files may be fetched by token.
+        files: The workspaces whose files may be fetched by token.
+        live: What is being spoken and may be listened to by token.
         server_name: The address listened on; on a loopback address only loopback names are answered.
         allowed_hosts: Further host names, separated by commas. Without any, an address that is not loopback
             answers under every name: behind it, only a proxy's own check keeps DNS rebinding out.
@@ -78,7 +82,8 @@ def web_parts(files: Workspace, server_name: str, allowed_hosts: str = "") -> di
     hosts = (*LOOPBACK, *named) if named or server_name in LOOPBACK else ()
 
     async def file(request: Request) -> Response:
-        folder = files.find(request.path_params["token"])
+        token = request.path_params["token"]
+        folder = next(filter(None, (workspace.find(token) for workspace in files)), None)
         name = request.path_params["name"]
         if folder is None or not FILE_NAME.fullmatch(name) or not (folder / name).is_file():
             return PlainTextResponse("This file is no longer here.", 404)
@@ -86,4 +91,5 @@ def web_parts(files: Workspace, server_name: str, allowed_hosts: str = "") -> di
         headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=3600"}
         return FileResponse(folder / name, media_type=kind, headers=headers)
 
-    return {"routes": [Route("/files/{token}/{name}", file)], "middleware": [Middleware(KnownVisitors, hosts=hosts)]}
+    routes = [Route("/files/{token}/{name}", file), live.route()]
+    return {"routes": routes, "middleware": [Middleware(KnownVisitors, hosts=hosts)]}
