@@ -1,6 +1,6 @@
 """Workspace: a visitor's files, each in a folder whose name nobody can guess.
 
-Who knows the token may read the folder; there is no list. Folders not touched for a while are swept.
+Who knows the token may read the folder. Folders not touched for a while are swept.
 """
 
 import re
@@ -17,16 +17,24 @@ SWEEP_SECONDS = 600.0
 
 
 class Workspace:
-    """Folders by unguessable token below one root."""
+    """Folders by unguessable token below one root, swept after a day or kept for good."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, kept_seconds: float | None = KEPT_SECONDS, setting: str = "--data") -> None:
+        """Open or make it.
+
+        Args:
+            root: The folder of the folders.
+            kept_seconds: A folder nobody looked at for so long is swept; None: nothing ever is.
+            setting: What chose the root, for the message when it cannot be written.
+        """
         self.root = root.resolve()
+        self._kept_seconds = kept_seconds
         self._swept = -SWEEP_SECONDS
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)  # others on this machine may not list it
         except OSError as problem:
             raise StudioError(
-                f"{root} cannot be written ({problem.strerror}). Give another folder with --data."
+                f"{root} cannot be written ({problem.strerror}). Give another folder with {setting}."
             ) from None
 
     def make(self) -> tuple[str, Path]:
@@ -55,15 +63,21 @@ class Workspace:
         folder.touch()
         return folder
 
+    def tokens(self) -> list[str]:
+        """The tokens of all folders, for the studio's own use: knowing one gives its right away."""
+        return sorted(folder.name for folder in self.root.iterdir() if TOKEN.fullmatch(folder.name))
+
     def remove(self, token: str) -> None:
         """Delete a folder and all in it; nothing happens if it is not there."""
         if (folder := self.find(token)) is not None:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def sweep(self, kept_seconds: float = KEPT_SECONDS) -> int:
+    def sweep(self) -> int:
         """Delete the folders nobody looked at for so long. Returns how many."""
         self._swept = time.monotonic()
-        oldest = time.time() - kept_seconds
+        if self._kept_seconds is None:
+            return 0
+        oldest = time.time() - self._kept_seconds
         stale = [folder for folder in self.root.iterdir() if folder.is_dir() and folder.stat().st_mtime < oldest]
         for folder in stale:
             shutil.rmtree(folder, ignore_errors=True)
