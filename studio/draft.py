@@ -14,6 +14,7 @@ earlier lines stand before each in the prompt, and `system` (rarely) is another 
 """
 
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
@@ -22,6 +23,7 @@ from typing import Any, Literal
 from studio.conversation import MAX_SCENE_CHARACTERS, MAX_SPEAKERS, QUIET_ROOM, Conversation, Line, Scene, Speaker
 from studio.errors import BadConversation, BadSetting
 from studio.sampling import HIGHEST_SEED
+from studio.strict_json import keys, one_of, whole
 from studio.text import check_length
 from studio.voices import MAX_NAME_CHARACTERS, Voice, VoiceLibrary
 
@@ -72,7 +74,7 @@ class Draft:
             BadSetting: a key does not exist or holds the wrong thing; the message names source and key.
             BadConversation: a name, a description or the scene is too long.
         """
-        values = _keys(data, TYPES, source)
+        values = keys(data, TYPES, source)
         speakers = tuple(
             _speaker(item, f"{source}, speaker {number}") for number, item in enumerate(values.get("speakers", []), 1)
         )
@@ -84,12 +86,12 @@ class Draft:
             raise BadSetting(f"{source}: there are {len(items)} lines; at most {MAX_ROWS} are taken.")
         return cls(
             values.get("scene", QUIET_ROOM),
-            _one_of(values.get("way", "lines"), WAYS, f"{source}: way"),
-            _one_of(values.get("references", "turns"), PLACES, f"{source}: references"),
+            one_of(values.get("way", "lines"), WAYS, f"{source}: way"),
+            one_of(values.get("references", "turns"), PLACES, f"{source}: references"),
             speakers,
             tuple(_row(item, f"{source}, line {number}") for number, item in enumerate(items, 1)),
             values.get("system", ""),
-            _whole(values.get("context", 0), MOST_CONTEXT, f"{source}: context"),
+            whole(values.get("context", 0), MOST_CONTEXT, f"{source}: context"),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -125,6 +127,18 @@ class Draft:
             conversation.check()
         return spoken
 
+    def with_ids(self) -> "Draft":
+        """The same, with an id for every row that has none, or the id of a row above it."""
+        seen: set[str] = set()
+        rows: list[Row | None] = []
+        for row in self.rows:
+            if row is not None and (not row.id or row.id in seen):
+                rows.append(replace(row, id=secrets.token_hex(6)))
+            else:
+                rows.append(row)
+            seen |= {row.id} if row else set()
+        return replace(self, rows=tuple(rows))
+
     @property
     def groups(self) -> list[tuple[Line, ...]]:
         """The lines between dividers, empty rows and empty groups left out."""
@@ -143,6 +157,15 @@ class Draft:
     def names(self) -> list[str]:
         """What the speakers are called; "Speaker 2" who has no name."""
         return [speaker["name"].strip() or f"Speaker {number}" for number, speaker in enumerate(self.speakers, 1)]
+
+    def voice_of(self, speaker: int) -> str:
+        """How a speaker is to sound, in one string: "smart", "described: …" or "reference: …"; empty for nobody."""
+        if not 0 <= speaker < len(self.speakers):
+            return ""
+        chosen = self.speakers[speaker]
+        kind = chosen["kind"]
+        words = {"smart": "", "described": chosen["description"].strip(), "reference": chosen["reference"]}[kind]
+        return f"{kind}: {words}" if words else kind
 
     def _cast(self, speaker: Mapping[str, str], name: str, voices: VoiceLibrary) -> Speaker:
         if speaker["kind"] == "reference":
@@ -187,29 +210,11 @@ def draft_of(conversation: Conversation, reference_ids: Sequence[str]) -> Draft:
     )
 
 
-def _keys(data: Any, types: Mapping[str, type], source: str) -> dict[str, Any]:
-    """The values of an object whose keys are all known and hold the right type."""
-    if not isinstance(data, dict):
-        raise BadSetting(f"{source}: there must be an object with {', '.join(types)}.")
-    for key, value in data.items():
-        if key not in types:
-            raise BadSetting(f"{source}: there is no key {key!r}. There are: {', '.join(types)}.")
-        if not isinstance(value, types[key]) or (isinstance(value, bool) and types[key] is not bool):
-            raise BadSetting(f"{source}: {key} must be a {types[key].__name__}, not {type(value).__name__}.")
-    return data
-
-
-def _one_of(value: str, allowed: Sequence[str], what: str) -> Any:
-    if value not in allowed:
-        raise BadSetting(f"{what} must be one of {', '.join(allowed)}, not {value!r}.")
-    return value
-
-
 def _speaker(item: Any, source: str) -> dict[str, str]:
-    values = _keys(item, dict.fromkeys(("name", "kind", "description", "reference"), str), source)
+    values = keys(item, dict.fromkeys(("name", "kind", "description", "reference"), str), source)
     check_length(values.get("name", ""), f"{source}: the name", MAX_NAME_CHARACTERS)
     check_length(values.get("description", ""), f"{source}: the description", MAX_SCENE_CHARACTERS)
-    kind = _one_of(values.get("kind", "smart"), KINDS, f"{source}: kind")
+    kind = one_of(values.get("kind", "smart"), KINDS, f"{source}: kind")
     return {
         "name": values.get("name", ""),
         "kind": kind,
@@ -219,16 +224,10 @@ def _speaker(item: Any, source: str) -> dict[str, str]:
 
 
 def _row(item: Any, source: str) -> Row | None:
-    values = _keys(item, {"speaker": int, "text": str, "divider": bool, "id": str, "seed": int}, source)
+    values = keys(item, {"speaker": int, "text": str, "divider": bool, "id": str, "seed": int}, source)
     if values.get("divider"):
         return None
     if not ROW_ID.fullmatch(values.get("id", "")):
         raise BadSetting(f"{source}: id must be at most 16 digits and small letters.")
-    seed = _whole(values["seed"], HIGHEST_SEED, f"{source}: seed") if "seed" in values else None
+    seed = whole(values["seed"], HIGHEST_SEED, f"{source}: seed") if "seed" in values else None
     return Row(values.get("speaker", 0), values.get("text", ""), values.get("id", ""), seed)
-
-
-def _whole(value: int, highest: int, what: str) -> int:
-    if not 0 <= value <= highest:
-        raise BadSetting(f"{what} must be between 0 and {highest}, not {value}.")
-    return value

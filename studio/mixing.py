@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 
 from studio.audio import Audio
+from studio.conversation import MAX_SPEAKERS
 from studio.errors import BadSetting
 from studio.lab.metrics import loudness_lufs
+from studio.strict_json import keys
 
 LOWEST_GAIN_DB, HIGHEST_GAIN_DB = -24.0, 12.0
 QUIETEST_LUFS, LOUDEST_LUFS = -36.0, -10.0
 LONGEST_JOIN_SECONDS = 0.2
-PEAK_DBFS = -1.0  # a loudness that would exceed it is not reached, and the facts say so
+PEAK_DBFS = -1.0  # a loudness that would exceed it is not reached, and the page says so
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,8 @@ class Mixing:
 
     def level_db(self, mix: Audio) -> float:
         """The gain that brings a whole to the wanted loudness, or as near to it as its peaks allow."""
-        measured = loudness_lufs(mix).value
-        if self.loudness_lufs is None or measured is None:
+        measured = None if self.loudness_lufs is None else loudness_lufs(mix).value
+        if self.loudness_lufs is None or measured is None:  # not wanted, or too short or too quiet to be measured
             return 0.0
         room = PEAK_DBFS - 20 * float(np.log10(mix.peak))
         return min(self.loudness_lufs - measured, room)
@@ -64,6 +66,21 @@ class Mixing:
             "loudness_lufs": self.loudness_lufs,
             "join_seconds": self.join_seconds,
         }
+
+    @classmethod
+    def read(cls, data: Any, source: str = "The mixing") -> "Mixing":
+        """Read what `as_json` wrote.
+
+        Raises:
+            BadSetting: a key does not exist or holds the wrong thing.
+        """
+        values = keys(data, {"gains_db": list, "loudness_lufs": object, "join_seconds": object}, source)
+        if len(values.get("gains_db", [])) > MAX_SPEAKERS:
+            raise BadSetting(f"{source}: there are more gains than speakers can take part.")
+        try:
+            return cls(tuple(values.get("gains_db", ())), values.get("loudness_lufs"), values.get("join_seconds", 0.0))
+        except BadSetting as problem:
+            raise BadSetting(f"{source}: {problem}") from None
 
 
 def louder(audio: Audio, gain_db: float) -> Audio:

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cached_property
 
 from studio.conversation import Conversation, Line, Scene, Speaker
 from studio.draft import Draft
@@ -14,6 +14,7 @@ from studio.takes import GAP_SECONDS, Placement, Reading, Take
 
 LONGEST_GAP_SECONDS = 30.0
 MOST_TAKES = 2_000
+MAX_TITLE_CHARACTERS = 120
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Asked:
     @classmethod
     def of(cls, draft: Draft, lines: Sequence[Line]) -> "Asked":
         """What a draft asks of some of its lines, spoken together."""
-        voices = {line.speaker: _voice(draft, line.speaker) for line in lines}
+        voices = {line.speaker: draft.voice_of(line.speaker) for line in lines}
         return cls("\n".join(line.text for line in lines), " + ".join(voices.values()), Scene(draft.scene).description)
 
 
@@ -60,26 +61,41 @@ class Project:
         Raises:
             BadSetting: there is none of this id.
         """
-        for kept in self.takes:
-            if kept.id == take_id:
-                return kept
-        raise BadSetting("This take is no longer here. Reload the page to see those that are.")
+        if take_id not in self._by_id:
+            raise BadSetting("This take is no longer here. Reload the page to see those that are.")
+        return self._by_id[take_id]
 
     def takes_of(self, row: str) -> tuple[KeptTake, ...]:
         """The takes of a row, in the order they were made."""
         return tuple(kept for kept in self.takes if row in kept.rows)
 
-    def adding(self, lines: Sequence[Line], takes: Sequence[Take], best: int) -> "Project":
-        """With new takes of some lines of the draft, the best of them chosen.
+    def adding(
+        self, lines: Sequence[Line], takes: Sequence[Take], best: int, asked_by: Draft | None = None
+    ) -> "Project":
+        """With new takes of some lines, the best of them chosen. A take that was made before is not kept twice.
+
+        Args:
+            lines: What they speak, together.
+            takes: At least one.
+            best: Index of the one to be heard.
+            asked_by: The draft they were asked for by; by default that of the project.
 
         Raises:
-            BadSetting: there are too many takes.
+            BadSetting: there are too many takes, or one whose frames are not those of the others.
         """
         if len(self.takes) + len(takes) > MOST_TAKES:
             raise BadSetting(f"A project keeps at most {MOST_TAKES} takes. Delete some that you no longer need.")
-        rows, asked = tuple(line.row for line in lines), Asked.of(self.draft, lines)
-        kept = tuple(KeptTake(secrets.token_hex(6), rows, asked, take) for take in takes)
-        return replace(self, takes=(*self.takes, *kept)).choosing(kept[best].id)
+        if not all(line.row for line in lines):
+            raise BadSetting("These lines have no ids yet, so no take can keep to them. Reload the page.")
+        if len({_clock(take) for take in (*takes, *(kept.take for kept in self.takes[-1:]))}) > 1:
+            raise BadSetting("These takes come from another codec than the project's. Begin a new project for them.")
+        rows, asked = tuple(line.row for line in lines), Asked.of(asked_by or self.draft, lines)
+        known = {one.take.codes.fingerprint: one for one in self.takes if (one.rows, one.asked) == (rows, asked)}
+        kept = [
+            known.get(take.codes.fingerprint) or KeptTake(secrets.token_hex(6), rows, asked, take) for take in takes
+        ]
+        new = tuple(one for one in kept if one.id not in {old.id for old in known.values()})
+        return replace(self, takes=(*self.takes, *new)).choosing(kept[best].id)
 
     def choosing(self, take_id: str) -> "Project":
         """With this take heard. A take of several rows and takes of single ones of them exclude each other."""
@@ -134,9 +150,15 @@ class Project:
         return changed
 
     def readings(self) -> list[Reading]:
-        """What is heard of each group of lines between dividers; groups without a take are left out."""
+        """What is heard of each group of lines between dividers; groups without a take are left out.
+
+        Their lines say what the takes say, also where the draft has been changed since.
+        """
         speakers = tuple(Speaker(name) for name in self.draft.names)
-        groups = [Conversation(lines, speakers, Scene(self.draft.scene)) for lines in self.draft.groups]
+        groups = [
+            Conversation(tuple(map(self._as_heard, lines)), speakers, Scene(self.draft.scene))
+            for lines in self.draft.groups
+        ]
         placed = [(group, tuple(self._placements(group.lines))) for group in groups]
         return [
             Reading(
@@ -150,13 +172,24 @@ class Project:
             if placements
         ]
 
+    def _as_heard(self, line: Line) -> Line:
+        """A line with the words of its take."""
+        kept = self._by_id.get(self.chosen.get(line.row, ""))
+        words = kept.asked.text.split("\n") if kept else []
+        if kept is None or len(words) != len(kept.rows):
+            return line
+        return replace(line, text=words[kept.rows.index(line.row)])
+
+    @cached_property
+    def _by_id(self) -> dict[str, KeptTake]:
+        return {kept.id: kept for kept in self.takes}
+
     def _placements(self, lines: Sequence[Line]) -> Iterable[Placement]:
         """Chosen takes one after another, each behind its gap; every start on a whole frame, none before zero."""
-        by_id = {kept.id: kept for kept in self.takes}
         end: int | None = None
         seen: set[str] = set()
         for line in lines:
-            kept = by_id.get(self.chosen.get(line.row, ""))
+            kept = self._by_id.get(self.chosen.get(line.row, ""))
             if kept is None or kept.id in seen:
                 continue
             seen.add(kept.id)
@@ -164,13 +197,9 @@ class Project:
             start = max(0, (end or 0) + self.gaps.get(line.row, usual))
             indices = tuple(index for index, other in enumerate(lines) if other.row in kept.rows)
             yield Placement(kept.take, indices, start)
-            end = start + kept.take.codes.frames
+            end = max(end or 0, start + kept.take.codes.frames)  # a short one may end within the one before it
 
 
-def _voice(draft: Draft, speaker: int) -> str:
-    if not 0 <= speaker < len(draft.speakers):
-        return ""
-    chosen: dict[str, Any] = draft.speakers[speaker]
-    kind = chosen["kind"]
-    words = {"smart": "", "described": chosen["description"].strip(), "reference": chosen["reference"]}[kind]
-    return f"{kind}: {words}" if words else kind
+def _clock(take: Take) -> tuple[float, int]:
+    """Frames and samples a second: takes of different ones cannot stand on one timeline."""
+    return take.codes.frame_rate, take.audio.sample_rate

@@ -21,6 +21,14 @@ MOST_PROBLEMS = 8  # told at once
 Part = Line | None  # None stands for a divider
 
 
+class UnknownSpeakers(BadConversation):
+    """A script names people who are not in the cast."""
+
+    def __init__(self, message: str, names: Sequence[str]) -> None:
+        super().__init__(message)
+        self.names = tuple(names)  # in the order in which they first speak
+
+
 def parse_script(script: str, names: Sequence[str]) -> list[Part]:
     """Read a script.
 
@@ -32,7 +40,8 @@ def parse_script(script: str, names: Sequence[str]) -> list[Part]:
         Lines and dividers, in order. `Line.number` is the line of the script it starts in.
 
     Raises:
-        BadConversation: every line that cannot be understood, with its number and what to do.
+        BadConversation: every line that cannot be understood, with its number and what to do; an unknown speaker
+            once, where they first speak (`UnknownSpeakers`).
     """
     check_length(script, "The script", LONGEST_SCRIPT)
     if len(names) > MAX_SPEAKERS:
@@ -42,6 +51,7 @@ def parse_script(script: str, names: Sequence[str]) -> list[Part]:
     folded = [_plain(name).casefold() for name in names]
     parts: list[Part] = []
     problems: list[str] = []
+    unknown: dict[str, str] = {}  # by how the name reads: the name as it was typed first
     for number, raw in enumerate(clean(script).split("\n"), 1):
         text = raw.strip()
         if not text:
@@ -52,7 +62,7 @@ def parse_script(script: str, names: Sequence[str]) -> list[Part]:
         try:
             found = _tagged(text, number, folded)
         except BadConversation as problem:
-            problems.append(str(problem))
+            problems += _news(problem, unknown)
             continue
         if found:
             parts.append(found)
@@ -64,8 +74,23 @@ def parse_script(script: str, names: Sequence[str]) -> list[Part]:
         elif not problems:
             problems.append(f"Line {number} has no speaker. Begin it with “{names[0]}:” or [SPEAKER0].")
     if problems:
-        raise BadConversation("\n".join(problems[:MOST_PROBLEMS]))
+        raise UnknownSpeakers(_told(problems), list(unknown.values()))
     return parts
+
+
+def _news(problem: BadConversation, unknown: dict[str, str]) -> list[str]:
+    """What is to be told of a line that cannot be understood: an unknown speaker only where they first speak."""
+    if isinstance(problem, UnknownSpeakers):
+        (name,) = problem.names
+        if name.casefold() in unknown:
+            return []
+        unknown[name.casefold()] = name
+    return [str(problem)]
+
+
+def _told(problems: Sequence[str]) -> str:
+    more = len(problems) - MOST_PROBLEMS
+    return "\n".join([*problems[:MOST_PROBLEMS], *([f"And {more} more."] if more > 0 else [])])
 
 
 def _tagged(text: str, number: int, folded: Sequence[str]) -> Line | None:
@@ -89,7 +114,8 @@ def _tagged(text: str, number: int, folded: Sequence[str]) -> Line | None:
         raise BadConversation(f"Line {number}: several speakers are called “{name}”. Rename them, or write [SPEAKER0].")
     stands_apart = named[2] != ":" or not named[3]  # unlike the colon in 12:30 or http://
     if stands_apart and LOOKS_LIKE_A_NAME.match(name):
-        raise BadConversation(f"Line {number} is spoken by “{name}”, who is not in the cast. Add or rename a speaker.")
+        words = f"Line {number} is spoken by “{name}”, who is not in the cast. Add or rename a speaker."
+        raise UnknownSpeakers(words, [name])
     return None
 
 

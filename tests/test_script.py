@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from studio.conversation import Line
 from studio.errors import BadConversation, StudioError
-from studio.script import parse_script, print_script
+from studio.script import UnknownSpeakers, parse_script, print_script
 
 CAST = ["Alma", "Bruno", "Old Tom"]
 
@@ -126,3 +126,17 @@ def test_no_script_fails_in_another_way_than_with_words(script: str, names: list
         assert str(problem).endswith((".", "。"))
     else:
         assert parse_script(print_script(parts, names), names) == parts
+
+
+def test_an_unknown_speaker_is_told_once_and_named_for_the_page():
+    with pytest.raises(UnknownSpeakers) as caught:
+        parse_script("Alma: One.\nMira: Two.\nTom: Three.\nMira: Four.\n[SPEAKER9] Five.", ["Alma", "Bruno"])
+    assert caught.value.names == ("Mira", "Tom")
+    told = str(caught.value).split("\n")
+    assert [words.split(" is")[0].split(" names")[0] for words in told] == ["Line 2", "Line 3", "Line 5"]
+
+
+def test_many_problems_are_cut_short_and_say_so():
+    script = "\n".join(f"[SPEAKER9] {number}" for number in range(12))
+    with pytest.raises(BadConversation, match=r"And 4 more\.$"):
+        parse_script(script, ["Alma"])

@@ -1,0 +1,1 @@
+"""Scripts that come as files: text, subtitles (SRT, WebVTT), tables (CSV) and Word documents."""
