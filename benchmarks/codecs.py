@@ -9,12 +9,16 @@ JSON on stdout. Every figure is a median; rounds of what is compared are interle
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch, as app.py does
 
 import numpy as np
 import torch
@@ -24,24 +28,33 @@ from studio.audio import Audio, joined, read_wav
 from studio.codecs.classic import Opus
 from studio.codecs.higgs import HiggsCodec
 from studio.codecs.xcodec2 import XCodec2
-from studio.lab.compare import bandwidths, compare, same_bitrate
+from studio.lab.compare import bandwidths, compare
 from studio.lab.metrics import MEASURES, QUICK
+from studio.lab_codecs import LabCodecs
+from studio.ui.compare_panel import Run, work
+from studio.ui.offers import CodecFamily, Offer
+from studio.workspace import Workspace
 
 ASSETS = Path(__file__).parent.parent / "assets"
 WINDOW_FRAMES = 64
 
 
-def medians_ms(tasks: dict[str, Callable[[], Any]], rounds: int, device: str = "cpu") -> dict[str, float]:
+Clock = Callable[[], float]
+
+
+def medians_ms(
+    tasks: dict[str, Callable[[], Any]], rounds: int, device: str = "cpu", clock: Clock = time.perf_counter
+) -> dict[str, float]:
     """Median milliseconds of each task. Each runs once to warm up, then all take turns."""
     times: dict[str, list[float]] = {name: [] for name in tasks}
     for turn in range(rounds + 1):
         for name, task in tasks.items():
             _wait(device)
-            start = time.perf_counter()
+            start = clock()
             task()
             _wait(device)
             if turn:
-                times[name].append(1000 * (time.perf_counter() - start))
+                times[name].append(1000 * (clock() - start))
     return {name: statistics.median(values) for name, values in times.items()}
 
 
@@ -56,7 +69,7 @@ def speech(seconds: float) -> Audio:
     return joined([voices] * int(np.ceil(seconds / voices.duration_seconds))).between(0, seconds)
 
 
-def ladder_ratio(higgs: HiggsCodec, rounds: int) -> dict[str, float]:
+def ladder_ratio(higgs: HiggsCodec, rounds: int, clock: Clock) -> dict[str, float]:
     """30 s through all bandwidths, against one encode and one decode a bandwidth."""
     clip = speech(30)
     settings = bandwidths(higgs)
@@ -68,11 +81,13 @@ def ladder_ratio(higgs: HiggsCodec, rounds: int) -> dict[str, float]:
         for rung in rungs:
             higgs.decode(rung)
 
-    ms = medians_ms({"ladder": lambda: list(compare({"clip": clip}, settings, ())), "parts": parts}, rounds)
+    ms = medians_ms(
+        {"ladder": lambda: list(compare({"clip": clip}, settings, ())), "parts": parts}, rounds, clock=clock
+    )
     return {**ms, "bandwidths": len(settings), "ratio": ms["ladder"] / ms["parts"]}
 
 
-def batch_ratios(codec: HiggsCodec | XCodec2, seconds: float, rounds: int) -> dict[str, float]:
+def batch_ratios(codec: HiggsCodec | XCodec2, seconds: float, rounds: int, clock: Clock) -> dict[str, float]:
     """8 equal clips one by one, against one batch."""
     clips = [speech(30).between(start, start + seconds) for start in np.linspace(0, 30 - seconds, 8)]
     codes = [codec.encode(clip) for clip in clips]
@@ -84,6 +99,7 @@ def batch_ratios(codec: HiggsCodec | XCodec2, seconds: float, rounds: int) -> di
             "decode batch": lambda: codec.decode_batch(codes),
         },
         rounds,
+        clock=clock,
     )
     return {
         **ms,
@@ -92,43 +108,67 @@ def batch_ratios(codec: HiggsCodec | XCodec2, seconds: float, rounds: int) -> di
     }
 
 
-def compare_ratio(higgs: HiggsCodec, xcodec2: XCodec2, rounds: int) -> dict[str, float]:
-    """Three codecs on 10 s: compared without measures, with the quick ones and with all, against the codecs alone."""
+def compare_ratio(higgs: HiggsCodec, xcodec2: XCodec2, rounds: int, clock: Clock) -> dict[str, Any]:
+    """Three codecs on 10 s, as *Compare* on the page runs them, against the codecs alone.
+
+    "until all can be heard" writes original and versions with levels and codes; "with quick measures" and "with all
+    measures" go on until the last score. What the browser does of it is not in here.
+    """
     clip = {"clip": speech(10)}
-    settings = same_bitrate(higgs, xcodec2, Opus())
+    codecs = LabCodecs([_family("higgs", higgs, 3), _family("xcodec2", xcodec2), _family("opus", Opus())])
+    pairs = [(family, family.offers[0]) for family in codecs.families]
 
     def codecs_alone() -> None:
-        for setting in settings:
+        for _, offer in pairs:
+            setting = offer.setting
             encoded = setting.codec.encode(clip["clip"])
             setting.codec.decode(encoded if setting.codebooks is None else encoded.first_codebooks(setting.codebooks))
+
+    def compared(keys: tuple[str, ...]) -> None:
+        with TemporaryDirectory() as folder:
+            list(work(codecs, Workspace(Path(folder)), clip, pairs, Run(len(pairs), keys)))
 
     ms = medians_ms(
         {
             "codecs alone": codecs_alone,
-            "without measures": lambda: list(compare(clip, settings, ())),
-            "quick measures": lambda: list(compare(clip, settings, QUICK)),
-            "all measures": lambda: list(compare(clip, settings, tuple(MEASURES))),
+            "until all can be heard": lambda: compared(()),
+            "with quick measures": lambda: compared(QUICK),
+            "with all measures": lambda: compared(tuple(MEASURES)),
         },
         rounds,
+        clock=clock,
     )
     return {**ms, **{f"ratio {name}": ms[name] / ms["codecs alone"] for name in list(ms)[1:]}}
 
 
-def on_bundled_checkpoints(rounds: int) -> dict[str, Any]:
-    """The three ratios, with the bundled X-Codec2 or, where there is none, a random one of toy size."""
+def _family(key: str, codec: Any, codebooks: int | None = None) -> CodecFamily:
+    return CodecFamily(key, codec.name, "", (Offer(key, "", lambda: codec, codebooks),))
+
+
+def on_bundled_checkpoints(rounds: int, only: str | None = None, clock: Clock = time.perf_counter) -> dict[str, Any]:
+    """The three ratios, with the bundled X-Codec2 or, where there is none, a random one of toy size.
+
+    What compiling brings is measured only if asked for: it takes minutes.
+    """
     higgs = HiggsCodec.load(ASSETS / "mini" / "higgs-audio-v2-tokenizer-mini")
     folder = ASSETS / "mini" / "xcodec2-mini"
     xcodec2 = XCodec2.load(folder) if folder.is_dir() else _random_xcodec2(tiny=True, device="cpu")
-    return {
-        "x-codec2": "bundled" if folder.is_dir() else "random, toy size",
-        "all bandwidths of 30 s / (1 encode + 4 decodes)": ladder_ratio(higgs, rounds),
-        "batch of 8 / one by one": {
-            f"{codec.name}, {seconds:g} s": batch_ratios(codec, seconds, rounds)
+    report: dict[str, Any] = {"x-codec2": "bundled" if folder.is_dir() else "random, toy size"}
+    if only in (None, "ladder"):
+        report["all bandwidths of 30 s / (1 encode + 4 decodes)"] = ladder_ratio(higgs, rounds, clock)
+    if only in (None, "batch"):
+        report["batch of 8 / one by one"] = {
+            f"{codec.name}, {seconds:g} s": batch_ratios(codec, seconds, rounds, clock)
             for codec in (higgs, xcodec2)
             for seconds in (0.5, 1.0, 3.0)
-        },
-        "compare 3 codecs on 10 s / the codecs alone": compare_ratio(higgs, xcodec2, rounds),
-    }
+        }
+    if only == "compile":
+        report["decode a window of 64 frames (ms)"] = {
+            codec.name: _window_ms(codec, 1, rounds, "cpu") for codec in (higgs, xcodec2)
+        }
+    if only in (None, "compare"):
+        report["compare 3 codecs on 10 s / the codecs alone"] = compare_ratio(higgs, xcodec2, rounds, clock)
+    return report
 
 
 def _random_higgs(tiny: bool, device: str) -> HiggsCodec:
@@ -209,20 +249,28 @@ def _window_ms(codec: HiggsCodec | XCodec2, batch: int, rounds: int, device: str
     tasks: dict[str, Callable[[], Any]] = {"eager": lambda: eager(values)}
     gaps: dict[str, float] = {}
     failed: dict[str, str] = {}
+    prepared: dict[str, float] = {}
     with torch.inference_mode():
         expected = eager(values)
         ways: dict[str, Callable[[], Callable[[], torch.Tensor]]] = {"torch.compile": lambda: _compiled(eager, values)}
         if device.startswith("cuda"):
             ways["CUDA graph"] = lambda: _graphed(eager, values)
         for name, prepare in ways.items():
+            start = time.perf_counter()
             try:
                 task = prepare()
+                prepared[name] = time.perf_counter() - start
                 gaps[name] = float((task() - expected).abs().max() / expected.abs().max().clamp(min=1e-9))
                 tasks[name] = task
             except Exception as problem:  # a benchmark reports what does not run, and goes on
                 failed[name] = f"{type(problem).__name__}: {problem}"[:300]
         ms = medians_ms(tasks, 5 * rounds, device)
-    return {**ms, "largest relative gap to eager": gaps, **({"failed": failed} if failed else {})}
+    return {
+        **ms,
+        "seconds to prepare": prepared,
+        "largest relative gap to eager": gaps,
+        **({"failed": failed} if failed else {}),
+    }
 
 
 def _compiled(eager: Callable[[torch.Tensor], torch.Tensor], values: torch.Tensor) -> Callable[[], torch.Tensor]:
@@ -256,19 +304,23 @@ def main() -> None:
     parser.add_argument("--full-size", action="store_true", help="random weights of the published sizes")
     parser.add_argument("--tiny", action="store_true", help="full-size mode at toy size")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=("ladder", "batch", "compare", "compile"), help="one of the ratios")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a clip in the full-size mode")
+    parser.add_argument("--cpu-time", action="store_true", help="of all threads, where other programs keep cores busy")
     chosen = parser.parse_args()
+    clock = time.process_time if chosen.cpu_time else time.perf_counter
     torch.manual_seed(0)
     machine = {
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if chosen.device.startswith("cuda") else "cpu",
         "rounds": chosen.rounds,
+        "clock": "CPU time of all threads" if chosen.cpu_time else "wall",
     }
     if chosen.full_size:
         report = at_full_size(chosen.device, chosen.tiny, chosen.rounds, chosen.seconds)
     else:
-        report = on_bundled_checkpoints(chosen.rounds)
+        report = on_bundled_checkpoints(chosen.rounds, chosen.only, clock)
     json.dump({"machine": machine, **report}, sys.stdout, indent=1)
     print()
 

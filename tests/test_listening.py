@@ -20,7 +20,14 @@ from studio.errors import BadSetting
 from studio.lab.abx import AbxScore, AbxTest, correct_to_go, p_value
 from studio.lab.listening import alike, level_matched, write_stimuli
 from studio.lab.metrics import loudness_lufs
-from studio.lab.mushra import ANCHOR, HIDDEN_REFERENCE, MushraTest, low_pass_anchor, mean_interval
+from studio.lab.mushra import (
+    ANCHOR,
+    HIDDEN_REFERENCE,
+    MOST_OPEN_SHEETS,
+    MushraTest,
+    low_pass_anchor,
+    mean_interval,
+)
 
 ASSETS = Path(__file__).parent.parent / "assets"
 
@@ -175,6 +182,14 @@ def test_answers_are_not_given_away(versions: dict[str, Audio], tmp_path: Path) 
     assert test.score.trials == 1
 
 
+def test_an_abx_test_keeps_no_more_files_than_one_trial_needs(versions: dict[str, Audio], tmp_path: Path) -> None:
+    test = AbxTest(("original", versions["original"]), ("dull", versions["dull"]), tmp_path, trials=4)
+    while test.trial:
+        assert set(tmp_path.iterdir()) == {test.trial.a, test.trial.b, test.trial.x}
+        test.answer("A", test.trial.number)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("trials", [0, 3, 65])
 def test_an_abx_test_has_a_sensible_length(voice: Audio, tmp_path: Path, trials: int) -> None:
     with pytest.raises(BadSetting, match="4 to 64"):
@@ -277,6 +292,20 @@ def test_ratings_are_checked(versions: dict[str, Audio], tmp_path: Path) -> None
     assert MushraTest(versions["original"], {"a": versions["dull"]}, tmp_path).summary().empty
     with pytest.raises(BadSetting, match="1 to 8"):
         MushraTest(versions["original"], {}, tmp_path)
+
+
+def test_listeners_who_never_rate_leave_no_heap_of_files(versions: dict[str, Audio], tmp_path: Path) -> None:
+    test = MushraTest(versions["original"].between(0, 0.1), {"dull": versions["dull"].between(0, 0.1)}, tmp_path)
+    first = test.sheet("first")
+    for index in range(MOST_OPEN_SHEETS):
+        test.sheet(str(index))
+    assert len(list(tmp_path.iterdir())) == MOST_OPEN_SHEETS * 4
+    assert not first.reference.exists()
+    with pytest.raises(BadSetting, match="No test was started"):
+        test.rate("first", [1, 2, 3])
+    for index in range(MOST_OPEN_SHEETS):
+        test.rate(str(index), [100, 50, 0])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_webmushra_export_holds_together(versions: dict[str, Audio], tmp_path: Path) -> None:

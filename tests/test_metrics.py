@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -77,12 +78,12 @@ def test_a_sine_of_amplitude_one_has_magnitude_one() -> None:
 @pytest.mark.parametrize("sample_rate", [8_000, 16_000, 24_000, 44_100, 48_000])
 def test_spectra_have_the_same_frames_at_any_rate(sample_rate: int) -> None:
     spectra = Spectra(tone(1_000, 0.5, sample_rate))
-    assert [magnitudes.shape[1] for magnitudes in spectra.magnitudes] == pytest.approx([250, 100, 50], abs=2)
-    assert spectra.mel_db.shape[0] == 80
+    assert [magnitudes.shape[0] for magnitudes in spectra.magnitudes] == pytest.approx([250, 100, 50], abs=2)
+    assert spectra.mel_db.shape[1] == 80
 
 
 def loudest_band(audio: Audio) -> int:
-    return int(Spectra(audio).mel_db.mean(axis=1).argmax())
+    return int(Spectra(audio).mel_db.mean(axis=0).argmax())
 
 
 @pytest.mark.parametrize("hz", [250, 1_000, 3_000])
@@ -185,16 +186,16 @@ def test_stereo_is_measured_as_the_mean_of_its_channels() -> None:
 
 def test_a_missing_package_gives_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
-    absent = ("pesq", "pystoi", "speechmos")
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in absent else find(name))
-    scores = Reference(speech()).scores(speech(), ("pesq_wb", "stoi", "mos"))
-    assert [score.value for score in scores.values()] == [None] * 3
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pesq" else find(name))
+    monkeypatch.setitem(sys.modules, "speechmos.dnsmos", None)
+    scores = Reference(speech()).scores(speech(), ("pesq_wb", "mos"))
+    assert [score.value for score in scores.values()] == [None] * 2
     assert [str(score) for score in scores.values()] == [
-        f"n/a: the package {name} is not installed" for name in ("pesq", "pystoi", "speechmos")
+        f"n/a: the package {name} is not installed" for name in ("pesq", "speechmos")
     ]
 
 
-def test_predicted_mos_is_taken_where_its_package_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predicted_mos_is_taken_at_16_khz_within_full_scale(monkeypatch: pytest.MonkeyPatch) -> None:
     class Dnsmos:
         @staticmethod
         def run(samples: np.ndarray, sample_rate: int) -> dict[str, float]:
@@ -202,9 +203,20 @@ def test_predicted_mos_is_taken_where_its_package_is(monkeypatch: pytest.MonkeyP
             assert np.abs(samples).max() <= 1
             return {"ovrl_mos": 3.25}
 
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     monkeypatch.setattr(metrics.importlib, "import_module", lambda name: Dnsmos)
-    assert Reference(speech()).scores(speech(), ("mos",))["mos"].value == 3.25
+    voice = speech()
+    assert Reference(voice).scores(Audio(9 * voice.samples, 24_000), ("mos",))["mos"].value == 3.25
+    assert Reference(voice).scores(silence(1, 24_000), ("mos",))["mos"].reason == "the codec gave silence"
+    low = voice.resampled(8_000)
+    assert Reference(low).scores(low, ("mos",))["mos"].reason == "recorded below 16 kHz"
+
+
+def test_predicted_mos_likes_clean_speech_better() -> None:
+    pytest.importorskip("speechmos.dnsmos", reason="an optional package (requirements-extra.txt)")
+    voice = speech()
+    noisy = Audio(voice.samples + noise_like(voice, 5), voice.sample_rate)
+    clean, spoilt = (Reference(voice).scores(version, ("mos",))["mos"].value for version in (voice, noisy))
+    assert 1 < spoilt < clean - 0.5 < 5
 
 
 def test_loudness_of_the_standards_own_example() -> None:

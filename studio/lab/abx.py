@@ -79,8 +79,8 @@ class AbxScore:
 class AbxTest:
     """One listener's test of one pair. Lives on the server: which one X is never leaves this object unanswered.
 
-    Each trial has fresh files for A, B and X, of equal name length, size, duration and date. A is the same codec
-    throughout, and which one that is is drawn too.
+    Each trial has fresh files for A, B and X, of equal name length, size, duration and date; they go when it is
+    answered. A is the same codec throughout, and which one that is is drawn too.
     """
 
     def __init__(self, first: tuple[str, Audio], second: tuple[str, Audio], folder: Path, trials: int = 16) -> None:
@@ -161,7 +161,15 @@ class AbxTest:
             table[column] = table[column].map(no_formula)
         return str(table.to_csv(index=False, lineterminator="\n"))
 
+    @property
+    def nbytes(self) -> int:
+        """Memory its sounds take."""
+        return sum(sound.samples.nbytes for sound in self._sounds)
+
     def _next(self) -> None:
+        if self.trial is not None:
+            for path in (self.trial.a, self.trial.b, self.trial.x):
+                path.unlink(missing_ok=True)
         if self.score.finished:
             self.trial = None
             return

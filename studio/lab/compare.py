@@ -1,4 +1,4 @@
-"""Compare codecs on the same clips: each at its settings, timed, measured, one result after the other.
+"""Compare codecs on the same clips: each at its settings, timed, then measured, one result after the other.
 
 Codecs are handed in. A neural codec encodes a clip once for all its settings: fewer codebooks are a prefix of the
 same codes.
@@ -6,9 +6,11 @@ same codes.
 
 import csv
 import math
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import pandas as pd
@@ -17,6 +19,7 @@ from studio.audio import Audio
 from studio.codes import Codes
 from studio.lab.metrics import MEASURES, Reference, Score, fitted
 
+MOST_AT_ONCE = 4  # versions being measured: each holds some 30 MB of spectra for a minute of sound
 FIRST_CHARACTERS_OF_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -84,6 +87,11 @@ class Result:
         return (self.encode_ms + self.decode_ms) / 1000 / self.seconds if self.seconds else float("nan")
 
     @property
+    def without_sound(self) -> "Result":
+        """The same figures, for a long list of them: an empty sound of the same rate."""
+        return replace(self, audio=Audio(self.audio.samples[:, :0], self.audio.sample_rate))
+
+    @property
     def limited_to_khz(self) -> float:
         """The highest frequency that can come out, by the sample rate alone."""
         return self.audio.sample_rate / 2000
@@ -92,11 +100,10 @@ class Result:
 def compare(
     clips: Mapping[str, Audio], settings: Sequence[Setting], keys: tuple[str, ...] = tuple(MEASURES)
 ) -> Iterator[Result]:
-    """Run every setting on every clip, giving each result as soon as it is there.
+    """Run every setting on every clip and measure what came out. Stop by no longer asking.
 
-    There are `len(clips) * len(settings)` results, clip by clip in the settings' order. Stop by no longer asking.
-    Nothing is encoded or decoded twice. Times are wall-clock, resampling to and from the codec's rate included, with
-    nothing else running meanwhile; a model's first call after loading is slower than later ones.
+    There are `len(clips) * len(settings)` results, clip by clip in the settings' order. All codecs are done with a
+    clip before its measures begin, so neither falsifies the other's time.
 
     Args:
         clips: Sound by the name it is shown under, any rate and channels; mixed to mono.
@@ -104,24 +111,68 @@ def compare(
         keys: Which of `MEASURES`; none leaves `scores` empty.
     """
     for name, clip in clips.items():
-        original = clip.mono()
-        reference = Reference(original)
-        encoded_once: dict[int, tuple[Any, float]] = {}
-        decoded_once: dict[tuple[int, int | None], tuple[Any, Audio, float]] = {}
-        for setting in settings:
-            codec = setting.codec
-            if id(codec) not in encoded_once:
-                encoded_once[id(codec)] = _timed(codec.encode, original)
-            encoded, encode_ms = encoded_once[id(codec)]
-            if setting.codebooks is not None:
-                encoded = encoded.first_codebooks(setting.codebooks)
-            rung = (id(codec), encoded.codebooks if isinstance(encoded, Codes) else None)
-            if rung not in decoded_once:
-                sound, decode_ms = _timed(codec.decode, encoded)
-                decoded_once[rung] = (encoded, _cut(sound, original), decode_ms)
-            encoded, sound, decode_ms = decoded_once[rung]
-            scores = reference.scores(sound, keys) if keys else {}
-            yield Result(name, setting, encoded, sound, original.duration_seconds, encode_ms, decode_ms, scores)
+        results = coded(name, clip, settings, run_codecs(clip, settings))
+        yield from measured(clip, list(results), keys) if keys else results
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What one setting made of one clip, without the codec itself: this is what travels between processes."""
+
+    encoded: Any  # `Codes` or packets
+    audio: Audio  # mono, at the rate the codec gave, as long as the clip
+    encode_ms: float
+    decode_ms: float
+
+
+def run_codecs(clip: Audio, settings: Sequence[Setting]) -> Iterator[Outcome]:
+    """Encode and decode a clip by each setting, in their order. Nothing is encoded or decoded twice.
+
+    Times are wall-clock, resampling to and from the codec's rate included, with nothing else running meanwhile; a
+    model's first call after loading is slower than later ones.
+    """
+    original = clip.mono()
+    encoded_once: dict[int, tuple[Any, float]] = {}
+    decoded_once: dict[tuple[int, int | None], Outcome] = {}
+    for setting in settings:
+        codec = setting.codec
+        if id(codec) not in encoded_once:
+            encoded_once[id(codec)] = _timed(codec.encode, original)
+        encoded, encode_ms = encoded_once[id(codec)]
+        if setting.codebooks is not None:
+            encoded = encoded.first_codebooks(setting.codebooks)
+        rung = (id(codec), encoded.codebooks if isinstance(encoded, Codes) else None)
+        if rung not in decoded_once:
+            sound, decode_ms = _timed(codec.decode, encoded)
+            decoded_once[rung] = Outcome(encoded, _cut(sound, original), encode_ms, decode_ms)
+        yield decoded_once[rung]
+
+
+def coded(name: str, clip: Audio, settings: Sequence[Setting], outcomes: Iterable[Outcome]) -> Iterator[Result]:
+    """What `run_codecs` gave of a clip, as results that are not measured yet."""
+    for setting, one in zip(settings, outcomes, strict=True):
+        seconds = clip.duration_seconds
+        yield Result(name, setting, one.encoded, one.audio, seconds, one.encode_ms, one.decode_ms)
+
+
+def measured(clip: Audio, results: Sequence[Result], keys: tuple[str, ...]) -> Iterator[Result]:
+    """The same results with their scores, in their order, each as soon as it is there; several at once.
+
+    Args:
+        clip: What went in.
+        results: What came out, of this clip.
+        keys: Which of `MEASURES`.
+    """
+    reference = Reference(clip)
+    with ThreadPoolExecutor(min(MOST_AT_ONCE, os.cpu_count() or 1)) as pool:
+        try:
+            for work in [pool.submit(work) for work in reference.prepare(keys)]:
+                work.result()
+            scores = [pool.submit(reference.scores, result.audio, keys) for result in results]
+            for result, score in zip(results, scores, strict=True):
+                yield replace(result, scores=score.result())
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # nobody wants the rest
 
 
 def _timed(run: Any, argument: Any) -> tuple[Any, float]:

@@ -9,26 +9,31 @@ import importlib
 import importlib.util
 import math
 import threading
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from studio.audio import Audio
 from studio.lab.spectra import Spectra, log_mel_distance, stft_distance
+from studio.lab.stoi import StoiReference
 
 LIMITED_RATE = 16_000  # Hz: "limited" means at this rate, so nothing above 8 kHz counts
 SHORTEST_LOUDNESS_SECONDS = 0.4  # one gating block of BS.1770
-SHORTEST_STOI_SECONDS = 0.5  # pystoi needs 30 frames of 25.6 ms, half overlapped, after it removed silence
+SHORTEST_STOI_SECONDS = 0.5  # it needs 30 frames of 25.6 ms, half overlapped, after pauses were removed
 # P.862's code has room for 50 utterances and writes past it: short bursts took the process down from 40 s on.
 PESQ_SECONDS = (0.25, 20.0)
+SHORTEST_MOS_SECONDS = 0.5
 SILENT_PEAK = 1e-7
 
 Better = Literal["higher", "lower", "nearer to 0"]
 
 _pesq_lock = threading.Lock()  # P.862's code keeps its state in globals
+_loudness: WeakKeyDictionary[Audio, float] = WeakKeyDictionary()  # the lab matches levels and then measures them
+_mos_lock = threading.Lock()  # the package loads its network into a global on first use
 
 
 @dataclass(frozen=True)
@@ -80,9 +85,11 @@ MEASURES = {
         Measure("stft_16k", "STFT distance at 16 kHz", "", *_STFT),
         Measure("log_mel", "Log-mel distance", "dB", *_LOG_MEL),
         Measure("log_mel_16k", "Log-mel distance at 16 kHz", "dB", *_LOG_MEL),
-        Measure("stoi", "STOI", "", "higher", "about 0 to 1", "Taal et al., IEEE TASLP 2011; at 10 kHz, by pystoi"),
+        Measure("stoi", "STOI", "", "higher", "about 0 to 1", "Taal et al., IEEE TASLP 2011; at 10 kHz"),
         Measure("pesq_wb", "PESQ-WB", "MOS-LQO", "higher", "1.04 to 4.64", "ITU-T P.862.2; at 16 kHz, by pesq"),
-        Measure("mos", "Predicted MOS", "", "higher", "1 to 5", "DNSMOS, Reddy et al., ICASSP 2021; by speechmos"),
+        Measure(
+            "mos", "Predicted MOS", "", "higher", "1 to 5", "DNSMOS P.835, Reddy et al., ICASSP 2022; by speechmos"
+        ),
         Measure("loudness_change", "Loudness change", "LU", "nearer to 0", "no bounds", "ITU-R BS.1770-4"),
     )
 }
@@ -90,10 +97,28 @@ QUICK = tuple(key for key in MEASURES if key not in ("pesq_wb", "mos"))
 
 
 class Reference:
-    """The sound that went in, ready to be compared with any number of codecs' versions of it."""
+    """The sound that went in, ready to be compared with any number of codecs' versions of it.
+
+    What depends on it alone is computed once, when first asked for. `prepare` does so ahead, which several threads
+    that call `scores` at once need: none of it is locked.
+    """
 
     def __init__(self, audio: Audio) -> None:
         self.audio = audio.mono()
+
+    def prepare(self, keys: tuple[str, ...]) -> list[Callable[[], Any]]:
+        """What these measures need of the reference, as pieces of work that may run side by side."""
+        if _why_not_measured(self.audio, self.audio):
+            return []
+        at_16k = self._at_16k  # two of the pieces need it
+        one_band = at_16k is self.audio
+        needed: dict[str, Callable[[], Any]] = {
+            "stft": lambda: (self._spectra.logarithms, self._spectra.mel_db),
+            **({} if one_band else {"stft_16k": lambda: (self._spectra_16k.logarithms, self._spectra_16k.mel_db)}),
+            "stoi": lambda: self._intelligible if _why_no_stoi(at_16k) == "" else None,
+            "loudness_change": lambda: self._loudness,
+        }
+        return [work for key, work in needed.items() if key in keys]
 
     def scores(self, decoded: Audio, keys: tuple[str, ...] = tuple(MEASURES)) -> dict[str, Score]:
         """Measure one version.
@@ -105,29 +130,36 @@ class Reference:
             decoded: Any rate and length; resampled to the reference's rate and cut or padded to its length.
             keys: Which of `MEASURES`.
         """
-        full = fitted(decoded.mono().resampled(self.audio.sample_rate), self.audio.length)
+        sound = decoded.mono()
+        full = fitted(sound.resampled(self.audio.sample_rate), self.audio.length)
         silent = _why_not_measured(self.audio, full)
         if silent:
             return {key: Score(None, silent) for key in keys}
-        at_16k = full.resampled(self._at_16k.sample_rate)
-        scores: dict[str, Score] = {}
-        for suffix, reference, version, spectra in (
-            ("", self.audio, full, self._spectra),
-            ("_16k", self._at_16k, at_16k, self._spectra_16k),
-        ):
-            if "si_sdr" + suffix in keys:
-                scores["si_sdr" + suffix] = Score(si_sdr_db(reference.samples[0], version.samples[0]))
-            if not {"stft" + suffix, "log_mel" + suffix}.isdisjoint(keys):
-                other = Spectra(version)
-                scores["stft" + suffix] = Score(stft_distance(spectra, other))
-                scores["log_mel" + suffix] = Score(log_mel_distance(spectra, other))
-        for key, measure in _AT_FULL_BAND.items():
-            if key in keys:
-                scores[key] = measure(self.audio, full)
-        for key, measure in _AT_16_KHZ.items():
-            if key in keys:
-                scores[key] = measure(self._at_16k, at_16k)
-        return {key: scores[key] for key in keys}
+        limited = self._at_16k
+        same = limited.sample_rate == full.sample_rate  # else from the codec's own sound: resampled once, not twice
+        at_16k = full if same else fitted(sound.resampled(limited.sample_rate), limited.length)
+        spectra = Spectra(full)
+        spectra_16k = spectra if at_16k is full else Spectra(at_16k)
+        measures: dict[str, Callable[[], Score]] = {
+            "si_sdr": lambda: Score(si_sdr_db(self.audio.samples[0], full.samples[0])),
+            "si_sdr_16k": lambda: Score(si_sdr_db(self._at_16k.samples[0], at_16k.samples[0])),
+            "stft": lambda: Score(stft_distance(self._spectra, spectra)),
+            "stft_16k": lambda: Score(stft_distance(self._spectra_16k, spectra_16k)),
+            "log_mel": lambda: Score(log_mel_distance(self._spectra, spectra)),
+            "log_mel_16k": lambda: Score(log_mel_distance(self._spectra_16k, spectra_16k)),
+            "stoi": lambda: self._stoi(at_16k),
+            "pesq_wb": lambda: pesq_wb(self._at_16k, at_16k),
+            "mos": lambda: predicted_mos(at_16k),
+            "loudness_change": lambda: _change(self._loudness, loudness_lufs(full)),
+        }
+        return {key: measures[key]() for key in keys}
+
+    def _stoi(self, version: Audio) -> Score:
+        """STOI (studio/lab/stoi.py), of sound at 16 kHz: it looks at 10 kHz, so nothing is lost."""
+        if why := _why_no_stoi(self._at_16k):
+            return Score(None, why)
+        value = self._intelligible.of(version)
+        return Score(value, "" if value is not None else "too little speech between the pauses")
 
     @cached_property
     def _at_16k(self) -> Audio:
@@ -141,9 +173,19 @@ class Reference:
     def _spectra_16k(self) -> Spectra:
         return self._spectra if self._at_16k is self.audio else Spectra(self._at_16k)
 
+    @cached_property
+    def _intelligible(self) -> StoiReference:
+        return StoiReference(self._at_16k)
+
+    @cached_property
+    def _loudness(self) -> Score:
+        return loudness_lufs(self.audio)
+
 
 def fitted(audio: Audio, length: int) -> Audio:
     """Cut, or padded with silence at the end, to a number of samples."""
+    if audio.length == length:
+        return audio
     missing = max(0, length - audio.length)
     return Audio(np.pad(audio.samples[:, :length], ((0, 0), (0, missing))), audio.sample_rate)
 
@@ -177,24 +219,8 @@ def si_sdr_db(reference: np.ndarray, version: np.ndarray) -> float:
     return 10 * math.log10(kept / lost) if lost > 0 else math.inf
 
 
-def stoi(reference: Audio, version: Audio) -> Score:
-    """Short-time objective intelligibility.
-
-    Source: Taal, Hendriks, Heusdens, Jensen, IEEE TASLP 19(7), 2011, by `pystoi`, at 10 kHz (so the same at full band
-    and limited). No unit. Range: about 0 to 1. Higher is better.
-    """
-    if importlib.util.find_spec("pystoi") is None:
-        return Score(None, "the package pystoi is not installed")
-    if reference.duration_seconds < SHORTEST_STOI_SECONDS:
-        return Score(None, f"shorter than {SHORTEST_STOI_SECONDS:g} s")
-    from pystoi import stoi as measured
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", RuntimeWarning)  # pystoi warns of too little speech, and gives 1e-5
-        try:
-            return Score(float(measured(reference.samples[0], version.samples[0], reference.sample_rate)))
-        except RuntimeWarning:
-            return Score(None, "too little speech between the pauses")
+def _why_no_stoi(reference: Audio) -> str:
+    return f"shorter than {SHORTEST_STOI_SECONDS:g} s" if reference.duration_seconds < SHORTEST_STOI_SECONDS else ""
 
 
 def pesq_wb(reference: Audio, version: Audio) -> Score:
@@ -222,18 +248,24 @@ def pesq_wb(reference: Audio, version: Audio) -> Score:
         return Score(None, said.decode(errors="replace") if isinstance(said, bytes) else str(said))
 
 
-def predicted_mos(reference: Audio, version: Audio) -> Score:
-    """Mean opinion score as a network predicts it from the version alone.
+def predicted_mos(version: Audio) -> Score:
+    """Mean opinion score as a network predicts it from the version alone: it can be high where the words are wrong.
 
-    Source: DNSMOS P.835 overall (Reddy, Gopal, Cutler, ICASSP 2022) by the package `speechmos` (optional). Range: 1
-    to 5. Higher is better. At 16 kHz.
+    Source: DNSMOS P.835 overall (Reddy, Gopal, Cutler, ICASSP 2022) by the package `speechmos` (optional; its weights
+    come with it). Range: 1 to 5. Higher is better. At 16 kHz; sound under 9 s is repeated up to that length.
     """
-    if importlib.util.find_spec("speechmos") is None:
-        return Score(None, "the package speechmos is not installed")
+    try:
+        dnsmos = importlib.import_module("speechmos.dnsmos")
+    except ImportError as problem:  # of the package, or of onnxruntime, which it does not ask for
+        return Score(None, f"the package {(problem.name or 'speechmos').split('.')[0]} is not installed")
     if version.sample_rate != LIMITED_RATE:
         return Score(None, "recorded below 16 kHz")
-    dnsmos = importlib.import_module("speechmos.dnsmos")
-    return Score(float(dnsmos.run(np.clip(version.samples[0], -1, 1), LIMITED_RATE)["ovrl_mos"]))
+    if version.peak < SILENT_PEAK:
+        return Score(None, "the codec gave silence")  # it would call silence fair
+    if version.duration_seconds < SHORTEST_MOS_SECONDS:
+        return Score(None, f"shorter than {SHORTEST_MOS_SECONDS:g} s")  # repeated up to 9 s it is no speech any more
+    with _mos_lock:
+        return Score(float(dnsmos.run(np.clip(version.samples[0], -1, 1), LIMITED_RATE)["ovrl_mos"]))
 
 
 def loudness_lufs(audio: Audio) -> Score:
@@ -242,21 +274,19 @@ def loudness_lufs(audio: Audio) -> Score:
     Source: ITU-R BS.1770-4 by `pyloudnorm`. Unit: LUFS. Range: -70 (its absolute gate) to about 0; no better direction.
     Shorter than one gating block (0.4 s) or below the gate there is none.
     """
-    import pyloudnorm
-
     if audio.duration_seconds < SHORTEST_LOUDNESS_SECONDS:
         return Score(None, f"shorter than {SHORTEST_LOUDNESS_SECONDS:g} s")
-    loudness = float(pyloudnorm.Meter(audio.sample_rate).integrated_loudness(audio.samples.T.astype(np.float64)))
+    loudness = _loudness.get(audio)
+    if loudness is None:
+        import pyloudnorm
+
+        meter = pyloudnorm.Meter(audio.sample_rate)
+        loudness = _loudness[audio] = float(meter.integrated_loudness(audio.samples.T.astype(np.float64)))
     return Score(loudness) if math.isfinite(loudness) else Score(None, "below -70 LUFS")
 
 
-def loudness_change(reference: Audio, version: Audio) -> Score:
+def _change(before: Score, after: Score) -> Score:
     """How much louder the version is. Source: as `loudness_lufs`. Unit: LU. Nearer to 0 is better."""
-    before, after = loudness_lufs(reference), loudness_lufs(version)
     if before.value is None or after.value is None:
         return before if before.value is None else Score(None, f"the codec's sound is {after.reason}")
     return Score(after.value - before.value)
-
-
-_AT_FULL_BAND = {"loudness_change": loudness_change}
-_AT_16_KHZ = {"stoi": stoi, "pesq_wb": pesq_wb, "mos": predicted_mos}

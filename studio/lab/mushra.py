@@ -26,6 +26,7 @@ ANCHOR = "3.5 kHz anchor"
 MAX_VERSIONS = 8
 HIDDEN_REFERENCE_HEARD = 90  # BS.1534-3, 4.1.2: who rates the hidden reference lower does not hear it reliably
 MAX_NAME = 40
+MOST_OPEN_SHEETS, MOST_LISTENERS = 8, 200  # each sheet has files of its own until it is rated
 
 
 def low_pass_anchor(audio: Audio, cutoff_hz: float = ANCHOR_HZ) -> Audio:
@@ -111,7 +112,7 @@ class MushraTest:
         """Files for one listener, shuffled and named afresh; the same ones when asked again.
 
         Raises:
-            BadSetting: no name, or a listener who has rated already.
+            BadSetting: no name, a listener who has rated already, or too many of them.
         """
         listener = " ".join(listener.split())[:MAX_NAME]
         if not listener:
@@ -119,6 +120,10 @@ class MushraTest:
         if listener in self._ratings:
             raise BadSetting(f"“{listener}” has rated already. Give another name.")
         if listener not in self._open:
+            if len(self._ratings) >= MOST_LISTENERS:
+                raise BadSetting(f"A test takes {MOST_LISTENERS} listeners. Download its ratings and start a new one.")
+            while len(self._open) >= MOST_OPEN_SHEETS:
+                self._drop_sheet(next(iter(self._open)))
             names = self._rng.sample(self.conditions, len(self.conditions))
             sounds = [self._sounds[HIDDEN_REFERENCE], *(self._sounds[name] for name in names)]
             reference, *stimuli = write_stimuli(sounds, self._folder, self._rng)
@@ -141,7 +146,17 @@ class MushraTest:
         self._ratings[listener] = {
             names[path]: float(rating) for path, rating in zip(sheet.stimuli, ratings, strict=True)
         }
-        del self._open[listener]
+        self._drop_sheet(listener)
+
+    def _drop_sheet(self, listener: str) -> None:
+        sheet, _ = self._open.pop(listener)
+        for path in (sheet.reference, *sheet.stimuli):
+            path.unlink(missing_ok=True)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory its sounds take."""
+        return sum(sound.samples.nbytes for sound in self._sounds.values())
 
     @property
     def unsure_listeners(self) -> tuple[str, ...]:

@@ -7,13 +7,12 @@ from functools import cached_property, lru_cache
 import numpy as np
 import scipy.fft
 import scipy.signal
-import scipy.sparse
 
 from studio.audio import Audio
 
 # Window and hop in ms: the three resolutions of Yamamoto et al. (600, 120; 1200, 240; 240, 50 samples at 24 kHz).
 RESOLUTIONS_MS = ((10.0, 2.0), (25.0, 5.0), (50.0, 10.0))
-MEL_RESOLUTION = 1  # which of them the mel bands are made of
+MEL_RESOLUTION = 2  # which of them the mel bands are made of
 MEL_BANDS = 80
 FLOOR = 1e-4  # magnitude of -80 dBFS: what is below it counts as silence
 
@@ -26,7 +25,7 @@ class Spectra:
 
     @cached_property
     def magnitudes(self) -> tuple[np.ndarray, ...]:
-        """One magnitude spectrum a resolution. A sine of amplitude 1 gives 1. Shape: float32 [F, T] each."""
+        """One magnitude spectrum a resolution. A sine of amplitude 1 gives 1. Shape: float32 [T, F] each."""
         rate = self.audio.sample_rate
         return tuple(
             _magnitudes(self.audio.samples[0], round(window * rate / 1000), round(hop * rate / 1000))
@@ -35,35 +34,35 @@ class Spectra:
 
     @cached_property
     def logarithms(self) -> tuple[np.ndarray, ...]:
-        """Natural logarithm of each magnitude spectrum, from the floor up. Shape: float32 [F, T] each."""
+        """Natural logarithm of each magnitude spectrum, from the floor up. Shape: float32 [T, F] each."""
         return tuple(np.log(np.maximum(magnitudes, FLOOR)) for magnitudes in self.magnitudes)
 
     @cached_property
     def mel_db(self) -> np.ndarray:
-        """Energy in 80 mel bands from 0 Hz to half the rate, in dB, floor -80. Shape: float32 [80, T]."""
+        """Energy in 80 mel bands from 0 Hz to half the rate, in dB, floor -80. Shape: float32 [T, 80]."""
         magnitudes = self.magnitudes[MEL_RESOLUTION]
-        weights = _mel_weights(self.audio.sample_rate, 2 * (magnitudes.shape[0] - 1))
-        decibels: np.ndarray = 10 * np.log10(np.maximum(weights @ np.square(magnitudes), FLOOR**2))
+        energies = np.square(magnitudes) @ _mel_weights(self.audio.sample_rate, magnitudes.shape[1])
+        decibels: np.ndarray = 10 * np.log10(np.maximum(energies, FLOOR**2))
         return decibels
 
 
 def _magnitudes(samples: np.ndarray, window: int, hop: int) -> np.ndarray:
-    """Shape: float32 [N] to [F, T], zeros beyond both ends."""
-    size = 2 ** (window - 1).bit_length()
+    """Shape: float32 [N] to [T, F], zeros beyond both ends, the window hardly padded."""
     taper = scipy.signal.get_window("hann", window).astype(np.float32)
     padded = np.pad(samples, (window // 2, window))
     frames = np.lib.stride_tricks.sliding_window_view(padded, window)[: len(samples) + 1 : hop]
-    magnitudes: np.ndarray = np.abs(scipy.fft.rfft(frames * (taper * np.float32(2 / taper.sum())), size, axis=1)).T
+    size = scipy.fft.next_fast_len(window, real=True)
+    magnitudes: np.ndarray = np.abs(scipy.fft.rfft(frames * (taper * np.float32(2 / taper.sum())), size, axis=1))
     return magnitudes
 
 
 @lru_cache
-def _mel_weights(sample_rate: int, size: int) -> scipy.sparse.csr_array:
-    """Triangles of equal height 1 on Slaney's mel scale, mostly zeros. Shape: float32 [80, F]."""
+def _mel_weights(sample_rate: int, lines: int) -> np.ndarray:
+    """Triangles of equal height 1 on Slaney's mel scale. Shape: float32 [F, 80]."""
     import librosa
 
-    dense = librosa.filters.mel(sr=sample_rate, n_fft=size, n_mels=MEL_BANDS, norm=None)
-    return scipy.sparse.csr_array(dense.astype(np.float32))
+    weights = librosa.filters.mel(sr=sample_rate, n_fft=2 * (lines - 1), n_mels=MEL_BANDS, norm=None)
+    return np.ascontiguousarray(weights.T, np.float32)
 
 
 def stft_distance(reference: Spectra, version: Spectra) -> float:
@@ -85,7 +84,7 @@ def stft_distance(reference: Spectra, version: Spectra) -> float:
 def log_mel_distance(reference: Spectra, version: Spectra) -> float:
     """Mean absolute difference of mel bands in dB.
 
-    Source: as used for codecs by DAC (Kumar et al., NeurIPS 2023) and others, with one resolution (25 ms), 80 bands
+    Source: as used for codecs by DAC (Kumar et al., NeurIPS 2023) and others, with one resolution (50 ms), 80 bands
     from 0 Hz to half the rate, and a floor of -80 dBFS. Unit: dB. Range: 0 (equal) to about 80. Lower is better.
     """
     return float(np.abs(reference.mel_db - version.mel_db).mean())

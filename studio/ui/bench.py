@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.errors import StudioError
+from studio.ui.answers import answering_page
 from studio.ui.kept_clips import pictures
 from studio.ui.studio import Studio
 
@@ -15,13 +15,10 @@ from studio.ui.studio import Studio
 def listening_bench(studio: Studio, empty: str, elem_id: str) -> gr.HTML:
     """An empty bench that shows the sentence `empty`. Its value is `{clips: [view of a kept clip], empty}`."""
 
-    def bench_pictures(asked: Any) -> dict[str, Any]:
+    @answering_page
+    def bench_pictures(asked: dict[str, Any]) -> dict[str, Any]:
         """Pictures of one version: `{token, version}`."""
-        asked = asked if isinstance(asked, dict) else {}
-        try:
-            return pictures(studio.readings, asked.get("token"), asked.get("version"))
-        except StudioError as problem:
-            return {"problem": str(problem)}
+        return pictures(studio.readings, asked.get("token"), asked.get("version"))
 
     return gr.HTML(
         {"clips": [], "empty": empty},

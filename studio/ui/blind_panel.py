@@ -1,16 +1,15 @@
 """Blind tests on what was compared: ABX and a short MUSHRA. Their script is `blind.js`; the answers stay here."""
 
 import base64
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
 from studio.audio import Audio
-from studio.errors import BadSetting, StudioError
+from studio.errors import BadSetting
 from studio.lab.abx import SIGNIFICANT, AbxTest, p_value
 from studio.lab.mushra import MAX_VERSIONS, MushraTest, Sheet
+from studio.ui.answers import answering_page
 from studio.ui.blind_store import BlindStore, Kept
 from studio.ui.kept_clips import ORIGINAL, find_clip, kept_version
 from studio.ui.studio import Studio
@@ -27,7 +26,7 @@ def blind_tests(studio: Studio) -> gr.HTML:
         versions = [kept_version(studio.readings, asked.get("token"), number)[:2] for number in numbers]
         return dict(versions)
 
-    @_reading
+    @answering_page
     def abx_start(asked: Asked) -> Asked:
         """Begin an ABX test of two versions of a clip."""
         pair = list(sounds(asked, [asked.get("first"), asked.get("second")]).items())
@@ -37,7 +36,7 @@ def blind_tests(studio: Studio) -> gr.HTML:
         token, folder = store.room()
         return _abx_state(store.keep(AbxTest(pair[0], pair[1], folder, trials), token, folder))
 
-    @_reading
+    @answering_page
     def abx_answer(asked: Asked) -> Asked:
         """Take an answer to the present trial; give the next one, or the result."""
         kept = store.find(asked.get("test"), AbxTest)
@@ -45,7 +44,7 @@ def blind_tests(studio: Studio) -> gr.HTML:
             kept.test.answer(asked.get("choice"), _whole(asked.get("number")))  # type: ignore[union-attr, arg-type]
             return _abx_state(kept)
 
-    @_reading
+    @answering_page
     def mushra_start(asked: Asked) -> Asked:
         """Begin a MUSHRA test of some versions of a clip against its original, for a first listener."""
         numbers = asked.get("versions")
@@ -60,14 +59,14 @@ def blind_tests(studio: Studio) -> gr.HTML:
         sheet = test.sheet(_text(asked.get("listener")))
         return _sheet(store.keep(test, token, folder), sheet) | {"clip": view["name"]}
 
-    @_reading
+    @answering_page
     def mushra_next(asked: Asked) -> Asked:
         """The sheet of another listener."""
         kept = store.find(asked.get("test"), MushraTest)
         with kept.lock:
             return _sheet(kept, kept.test.sheet(_text(asked.get("listener"))))  # type: ignore[union-attr]
 
-    @_reading
+    @answering_page
     def mushra_rate(asked: Asked) -> Asked:
         """Take a listener's ratings; give the summary."""
         kept = store.find(asked.get("test"), MushraTest)
@@ -83,7 +82,7 @@ def blind_tests(studio: Studio) -> gr.HTML:
                 "unsure": test.unsure_listeners,
             }
 
-    @_reading
+    @answering_page
     def mushra_export(asked: Asked) -> Asked:
         """The same stimuli as a test for webMUSHRA."""
         kept = store.find(asked.get("test"), MushraTest)
@@ -91,7 +90,7 @@ def blind_tests(studio: Studio) -> gr.HTML:
             archive = kept.test.webmushra_zip()  # type: ignore[union-attr]
         return {"zip": base64.b64encode(archive).decode("ascii")}
 
-    @_reading
+    @answering_page
     def blind_end(asked: Asked) -> Asked:
         """Leave a test: its files go."""
         store.end(asked.get("test"))
@@ -106,19 +105,6 @@ def blind_tests(studio: Studio) -> gr.HTML:
         elem_id="hs-blind",
         trials=[[count, _needed(count)] for count in TRIALS],
     )
-
-
-def _reading(answer: Callable[[Asked], Asked]) -> Callable[[Any], Asked]:
-    """What a person can mend goes to the page as `{problem}`."""
-
-    @functools.wraps(answer)
-    def read(asked: Any) -> Asked:
-        try:
-            return answer(asked if isinstance(asked, dict) else {})
-        except StudioError as problem:
-            return {"problem": str(problem)}
-
-    return read
 
 
 def _needed(trials: int) -> int:

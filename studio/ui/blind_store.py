@@ -9,10 +9,11 @@ from typing import Any
 from studio.errors import BadSetting
 from studio.lab.abx import AbxTest
 from studio.lab.mushra import MushraTest
-from studio.ui.sound_view import ROUTE
+from studio.ui.project_view import ROUTE
 from studio.workspace import Workspace
 
 MOST_TESTS = 100
+MOST_BYTES = 1024 * 2**20  # of sound in memory: a minute at 24 kHz with eight versions takes 58 MB
 GONE = "This test is no longer here. Start a new one."
 
 
@@ -31,10 +32,11 @@ class Kept:
 
 
 class BlindStore:
-    """The newest tests; the oldest and its files go when there are too many."""
+    """The newest tests; the oldest and its files go when there are too many, or too much sound in them."""
 
-    def __init__(self, files: Workspace) -> None:
+    def __init__(self, files: Workspace, most_bytes: int = MOST_BYTES) -> None:
         self._files = files
+        self._most_bytes = most_bytes
         self._kept: OrderedDict[str, Kept] = OrderedDict()
         self._guard = threading.Lock()
 
@@ -47,10 +49,13 @@ class BlindStore:
         kept = Kept(test, token, folder, threading.Lock())
         with self._guard:
             self._kept[token] = kept
-            while len(self._kept) > MOST_TESTS:
+            while len(self._kept) > 1 and (len(self._kept) > MOST_TESTS or self._bytes() > self._most_bytes):
                 oldest, _ = self._kept.popitem(last=False)
                 self._files.remove(oldest)
         return kept
+
+    def _bytes(self) -> int:
+        return sum(kept.test.nbytes for kept in self._kept.values())
 
     def find(self, token: Any, kind: type) -> Kept:
         """A test by its token.

@@ -8,9 +8,9 @@ rows = client.predict(handle_file("speech.wav"), ["higgs-3", "xcodec2", "opus-6"
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 
@@ -18,14 +18,16 @@ from studio.audio import Audio, read_recording, write_wav
 from studio.codes import Codes
 from studio.errors import BadAudio, BadSetting
 from studio.lab.codemap import StoredCodes, packed
-from studio.lab.compare import as_table
-from studio.lab.compare import compare as run_compare
-from studio.lab.metrics import QUICK
+from studio.lab.compare import Result, as_table, coded, measured
+from studio.lab.metrics import MEASURES, QUICK
 from studio.ui.answers import answering
 from studio.ui.codes_panel import read_codes
-from studio.ui.offers import codec_for, offered
+from studio.ui.offers import offered
 from studio.ui.sound_choice import SHORTEST_SECONDS
 from studio.ui.studio import Studio
+
+SHOWN = gr.Progress()  # what a program sees as `job.status().progress_data`
+T = TypeVar("T")
 
 
 def codec_endpoints(studio: Studio) -> None:
@@ -35,11 +37,29 @@ def codec_endpoints(studio: Studio) -> None:
         audio_out = gr.Audio(label="sound", type="filepath")
         setting = gr.Textbox("higgs-8", label="codec")
         settings = gr.JSON(["higgs-8", "higgs-3", "opus-6"], label="codecs")
+        all_measures = gr.Checkbox(False, label="all_measures")
         codes_in, codes_out = gr.File(label="codes_file", file_types=[".npz"]), gr.File(label="codes")
         facts = gr.JSON(label="facts")
         buttons = [gr.Button(name) for name in ("encode", "decode", "compare")]
+    alike: dict[str, Any] = {"concurrency_limit": None}  # one after another by `Comparisons`, as on the page
+    buttons[0].click(_encoder(studio), [audio_in, setting], [codes_out, facts], api_name="encode", **alike)
+    buttons[1].click(_decoder(studio), [codes_in], [audio_out, facts], api_name="decode", **alike)
+    buttons[2].click(_comparer(studio), [audio_in, settings, all_measures], [facts], api_name="compare", **alike)
 
-    def encode(audio: str, codec: str) -> Iterator[tuple[str, dict[str, Any]]]:
+
+def _in_turn(studio: Studio, work: Callable[[], T], progress: gr.Progress) -> T:
+    """The work when nothing else of the lab runs; whoever asked can see meanwhile that it waits."""
+    steps = studio.comparisons.watched(work, lambda words: progress(0, desc=words))
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            outcome: T = end.value
+            return outcome
+
+
+def _encoder(studio: Studio) -> Callable[..., Any]:
+    def encode(audio: str, codec: str, progress: gr.Progress = SHOWN) -> Iterator[tuple[str, dict[str, Any]]]:
         """Turn sound into codes.
 
         Args:
@@ -49,20 +69,22 @@ def codec_endpoints(studio: Studio) -> None:
         Returns:
             An .npz file (codes [K, T], frame_rate in Hz, codebook_size, facts), and its facts.
         """
-        family, offer = offered(studio.codecs, [codec])[0]
+        family, offer = offered(studio.codecs.families, [codec])[0]
         if not family.neural:
             raise BadSetting(f"“{codec}” has no codes. Take one of higgs-1 to higgs-8, or xcodec2.")
-        chosen = offer.setting
-        codes = chosen.codec.encode(_sound(audio))
-        if chosen.codebooks is not None:
-            codes = codes.first_codebooks(chosen.codebooks)
-        stored = StoredCodes(codes, chosen.codec.name, family.revision)
+        sound = _sound(audio)
+        codes = _in_turn(studio, lambda: studio.codecs.encode(sound, codec), progress)
+        stored = StoredCodes(codes, offer.load().name, family.revision)
         with tempfile.TemporaryDirectory() as folder:  # Gradio takes its own copy
             path = Path(folder) / "codes.npz"
             path.write_bytes(packed(stored))
             yield str(path), _facts(codes) | {"codec": stored.codec, "revision": stored.revision}
 
-    def decode(codes_file: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    return answering(encode)
+
+
+def _decoder(studio: Studio) -> Callable[..., Any]:
+    def decode(codes_file: str, progress: gr.Progress = SHOWN) -> Iterator[tuple[str, dict[str, Any]]]:
         """Turn codes into sound.
 
         Args:
@@ -75,32 +97,44 @@ def codec_endpoints(studio: Studio) -> None:
             raise BadSetting("Send an .npz file of codes.")
         path = Path(codes_file)
         stored = read_codes(path, path.name)
-        sound = codec_for(studio.codecs, stored.codes).decode(stored.codes)
+        sound = _in_turn(studio, lambda: studio.codecs.decode(stored.codes), progress)
         with tempfile.TemporaryDirectory() as folder:
             wav = write_wav(sound, Path(folder) / "decoded.wav")
             yield str(wav), _facts(stored.codes) | {"codec": stored.codec, "sample_rate": sound.sample_rate}
 
-    def compare(audio: str, codecs: list[str]) -> list[dict[str, Any]]:
+    return answering(decode)
+
+
+def _comparer(studio: Studio) -> Callable[..., Any]:
+    def compare(
+        audio: str, codecs: list[str], all_measures: bool = False, progress: gr.Progress = SHOWN
+    ) -> list[dict[str, Any]]:
         """Run codec settings on one sound and measure each.
 
         Args:
             audio: WAV, FLAC, Ogg, MP3 or AIFF, 0.05 to 60 s; mixed to mono.
             codecs: Settings: higgs-1 to higgs-8, xcodec2, opus-6/12/24, mp3-16/32/64, pcm-8, pcm-16.
+            all_measures: Also PESQ-WB and predicted MOS, which are slower.
 
         Returns:
             One object a setting: bitrate, times, quality at full band and limited to 16 kHz; units in the names,
-            null where a measure could not be taken, with the reason in "notes".
+            null where a measure was not asked for, or could not be taken, with the reason in "notes".
         """
         if not isinstance(codecs, list) or not all(isinstance(key, str) for key in codecs):
             raise BadSetting('Give the codec settings as a list, as ["higgs-8", "opus-6"].')
-        chosen = [offer.setting for _, offer in offered(studio.codecs, codecs)]
-        table = as_table(run_compare({"audio": _sound(audio)}, chosen, QUICK))
+        pairs = offered(studio.codecs.families, codecs)
+        sound = _sound(audio)
+
+        def all_results() -> list[Result]:
+            outcomes = studio.codecs.run(sound, [offer.key for _, offer in pairs])
+            results = [*coded("audio", sound, [offer.setting for _, offer in pairs], outcomes)]
+            return [*measured(sound, results, tuple(MEASURES) if all_measures else QUICK)]
+
+        table = as_table(_in_turn(studio, all_results, progress))
         finite = table.replace([float("inf"), float("-inf")], float("nan")).astype(object)
         return list(finite.where(finite.notna(), None).to_dict("records"))
 
-    buttons[0].click(answering(encode), inputs=[audio_in, setting], outputs=[codes_out, facts], api_name="encode")
-    buttons[1].click(answering(decode), inputs=[codes_in], outputs=[audio_out, facts], api_name="decode")
-    buttons[2].click(answering(compare), inputs=[audio_in, settings], outputs=[facts], api_name="compare")
+    return answering(compare)
 
 
 def _sound(path: str | None) -> Audio:

@@ -10,11 +10,11 @@ from studio.ui.measures import measure_view
 from studio.ui.studio import Studio
 
 
-def codec_tab(studio: Studio, spoken: gr.JSON) -> None:
-    """Build the tab."""
+def codec_tab(studio: Studio, project: gr.Textbox, tab: gr.Tab) -> None:
+    """Fill the tab."""
     with gr.Row(elem_id="hs-codec"):
         with gr.Column(elem_classes="hs-zone", min_width=280, scale=1):
-            panel = compare_panel(studio, spoken)
+            panel = compare_panel(studio, project)
         with gr.Column(elem_classes="hs-zone", min_width=340, scale=3), gr.Tabs():
             with gr.Tab("Listen", render_children=True):
                 bench = listening_bench(studio, NOTHING_HEARD, "hs-bench")
@@ -26,4 +26,5 @@ def codec_tab(studio: Studio, spoken: gr.JSON) -> None:
                 codes = codes_panel(studio)
     clips = gr.State([])  # tokens of what was compared last
     compared = panel.connect(studio, bench, measures, blind, clips)
+    panel.sound.connect(studio, tab)
     codes.connect(studio, compared, clips)

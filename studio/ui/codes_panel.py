@@ -1,8 +1,9 @@
 """Codes as things: uploaded, kept in part, mixed between two clips, left out, and heard."""
 
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 
@@ -12,7 +13,6 @@ from studio.lab.codemap import MAX_FILE_BYTES, StoredCodes, dropped, mixed, unpa
 from studio.ui.answers import answering
 from studio.ui.bench import listening_bench
 from studio.ui.kept_clips import KeptClip, Made, find_clip, kept_version
-from studio.ui.offers import codec_for
 from studio.ui.studio import Studio
 
 NOTHING_YET = (
@@ -20,9 +20,12 @@ NOTHING_YET = (
     "another clip, leave some out, and hear what each of them carries."
 )
 NO_OTHER = ""
+MAX_CODES_SECONDS = 120.0  # the bundled codec takes some 11 MB of memory a second while it decodes
+HEAR = "Decode and hear"
 
 Data = dict[Any, Any]
 Choice = tuple[str, str]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -53,34 +56,48 @@ class CodesPanel:
             api_visibility="private",
         )
 
+        def in_turn(work: Callable[[], T]) -> Generator[Data, None, T]:
+            """The work when no comparison runs, with the button saying so meanwhile, and as it was after a problem."""
+            try:
+                return (yield from studio.comparisons.watched(work, lambda words: {self.go: _busy(words)}))
+            except StudioError:
+                yield {self.go: _ready()}
+                raise
+
         @answering
-        def add_codes(data: Data) -> Data:
+        def add_codes(data: Data) -> Iterator[Data]:
             path = data[self.upload]
             if not path:
-                return {self.upload: gr.skip()}
+                return
             name = shown_name(Path(path).name)
-            clip = KeptClip(name, _heard(studio, name, read_codes(Path(path), name)), studio.readings)
+            stored = read_codes(Path(path), name)
+            made = yield from in_turn(lambda: _heard(studio, name, stored))
+            clip = KeptClip(name, made, studio.readings)
             clip.match_levels()
             own = [*data[self.own], (f"Upload: {name}", f"{clip.token}/0")]
             menus = self._menus(compared_codes(studio, data[clips]) + own, own[-1][1])
-            return menus | {self.own: own, self.upload: None, self.bench: {"clips": [clip.view], "empty": ""}}
+            heard = {self.go: _ready(), self.bench: {"clips": [clip.view], "empty": ""}}
+            yield menus | heard | {self.own: own, self.upload: None}
 
         self.upload.upload(
             add_codes,
             inputs={self.upload, self.own, clips},
-            outputs=[self.upload, self.own, self.first, self.second, self.bench],
+            outputs=[self.upload, self.own, self.first, self.second, self.go, self.bench],
+            concurrency_limit=None,  # one after another by `Comparisons`
             show_progress="hidden",
             api_visibility="private",
         )
 
         @answering
-        def hear_codes(data: Data) -> Data:
-            return {self.bench: {"clips": [self._mixed_clip(studio, data).view], "empty": ""}}
+        def hear_codes(data: Data) -> Iterator[Data]:
+            clip = yield from in_turn(lambda: self._mixed_clip(studio, data))
+            yield {self.go: _ready(), self.bench: {"clips": [clip.view], "empty": ""}}
 
         self.go.click(
             hear_codes,
             inputs={self.first, self.second, self.taken, self.silent, self.kept},
-            outputs=[self.bench],
+            outputs=[self.go, self.bench],
+            concurrency_limit=None,
             show_progress="hidden",
             api_visibility="private",
         )
@@ -134,9 +151,17 @@ def codes_panel(studio: Studio) -> CodesPanel:
                 elem_id="hs-codes-taken",
             )
             upload = gr.File(label="Upload codes (.npz)", file_types=[".npz"], height=110, elem_id="hs-codes-upload")
-    go = gr.Button("Decode and hear", elem_id="hs-codes-go")
+    go = gr.Button(HEAR, elem_id="hs-codes-go")
     bench = listening_bench(studio, NOTHING_YET, "hs-codes-bench")
     return CodesPanel(upload, first, second, taken, silent, kept, go, bench, gr.State([]))
+
+
+def _busy(words: str) -> Any:
+    return gr.update(value=words, interactive=False)
+
+
+def _ready() -> Any:
+    return gr.update(value=HEAR, interactive=True)
 
 
 def compared_codes(studio: Studio, tokens: Any) -> list[Choice]:
@@ -170,20 +195,25 @@ def read_codes(path: Path, name: str) -> StoredCodes:
     """A stranger's file of codes.
 
     Raises:
-        StudioError: it is too large, or no file of codes.
+        StudioError: it is too large, no file of codes, or of more sound than is decoded at once.
     """
     if path.stat().st_size > MAX_FILE_BYTES:
         raise StudioError(f"“{name}” has more than {MAX_FILE_BYTES // 2**20} MB. Codes of an hour need less.")
-    return unpacked(path.read_bytes(), name)
+    stored = unpacked(path.read_bytes(), name)
+    if (seconds := stored.codes.duration_seconds) > MAX_CODES_SECONDS:
+        raise StudioError(
+            f"“{name}” stands for {seconds:.0f} s of sound; at most {MAX_CODES_SECONDS:.0f} s are decoded at once. "
+            "Cut the sequence into shorter files."
+        )
+    return stored
 
 
 def _heard(studio: Studio, title: str, stored: StoredCodes, without: list[int] | None = None) -> Made:
     """Codes with the sound they stand for."""
     codes = stored.codes
-    codec = codec_for(studio.codecs, codes)
-    if without and codec.codebooks == 1:
+    if without and codes.codebooks == 1:
         raise BadSetting("These codes have one codebook, so none can be left out.")
-    sound = codec.decode(codes, without=without) if without else codec.decode(codes)
+    sound = studio.codecs.decode(codes, without or ())
     facts = [
         ("Codes", f"{codes.codebooks} × {codes.frames} frames"),
         ("Bitrate", f"{codes.bitrate_kbps:.3g} kbit/s nominal, {codes.entropy_kbps:.2f} by entropy"),

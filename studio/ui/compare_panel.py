@@ -3,7 +3,7 @@
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gradio as gr
@@ -11,25 +11,26 @@ import gradio as gr
 from studio.audio import Audio
 from studio.errors import StudioError
 from studio.lab.codemap import StoredCodes
-from studio.lab.compare import Result, compare, same_bitrate
-from studio.lab.metrics import MEASURES, QUICK
+from studio.lab.compare import Result, coded, measured, same_bitrate
+from studio.lab.metrics import MEASURES, QUICK, Score
 from studio.ui.answers import answering
-from studio.ui.comparison import Comparisons, Running
+from studio.ui.comparison import POLL_SECONDS, WAITING, Running
 from studio.ui.kept_clips import KeptClip, Made, original
-from studio.ui.measures import measured
-from studio.ui.offers import CodecFamily, Offer, offered
+from studio.ui.measures import measure_table
+from studio.ui.offers import CodecFamily, Codecs, Offer, offered
 from studio.ui.sound_choice import SoundChoice, sound_choice
 from studio.ui.studio import Studio
+from studio.workspace import Workspace
 
-POLL_SECONDS = 0.15
 AT_FIRST = {"higgs-2", "higgs-8", "xcodec2", "opus-6", "opus-24"}
 PCM_BITS = 16
 NOTHING_HEARD = (
-    "Choose sounds and codecs and press Compare. Original and every version appear here, to switch between while "
-    "they play."
+    "Choose sounds and codecs and press Compare; some are chosen already. Original and every version appear here, to "
+    "switch between while they play, with pictures of what each codec does."
 )
 NOTHING_MEASURED = (
-    "Press Compare: each codec's bitrate, speed and quality appear here, full band and limited to 16 kHz."
+    "Press Compare: each codec's bitrate, quality and speed appear here, at full band and limited to 16 kHz, as a "
+    "chart and a table."
 )
 
 Data = dict[Any, Any]
@@ -40,9 +41,19 @@ class Run:
     """What one comparison has given so far."""
 
     total: int
+    keys: tuple[str, ...]  # of the measures
     ladders: Mapping[int, str] = field(default_factory=dict)  # by id(codec), as the chart joins them
     clips: list[dict[str, Any]] = field(default_factory=list)
-    results: list[Result] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)  # without their sounds
+    measured: int = 0  # how many of them, from the first
+    measuring_seconds: float = 0.0
+
+    def leave_unmeasured(self) -> None:
+        """Say of what was not measured why not, once nothing more comes."""
+        scores = {key: Score(None, "stopped before it was measured") for key in self.keys}
+        for index in range(self.measured, len(self.results)):
+            self.results[index] = replace(self.results[index], scores=scores)
+        self.measured = len(self.results)
 
 
 @dataclass(frozen=True)
@@ -62,20 +73,21 @@ class ComparePanel:
         Returns:
             The event, for what is to follow it.
         """
-        comparisons = Comparisons()
+        comparisons = studio.comparisons
         filled = [self.status, self.go, self.stop, bench, measures, blind, clips]
 
         def run_comparison(data: Data, request: gr.Request) -> Iterator[Data]:
             owner = request.session_hash or ""
             try:
-                pairs = offered(studio.codecs, [key for group in self.settings.values() for key in data[group] or []])
+                pairs = offered(
+                    studio.codecs.families, [key for group in self.settings.values() for key in data[group] or []]
+                )
                 sounds = self.sound.chosen(studio, data)
             except StudioError as problem:
                 yield {self.status: {"state": "failed", "text": str(problem)}}
                 return
-            keys = tuple(MEASURES) if data[self.slow] else QUICK
-            run = Run(len(sounds) * len(pairs))
-            running = comparisons.start(owner, lambda: _work(studio, sounds, pairs, keys, run))
+            run = Run(len(sounds) * len(pairs), tuple(MEASURES) if data[self.slow] else QUICK)
+            running = comparisons.start(owner, lambda: work(studio.codecs, studio.readings, sounds, pairs, run))
             started = time.monotonic()
 
             def shown(state: Data, busy: bool) -> Data:
@@ -85,22 +97,24 @@ class ComparePanel:
                     self.go: gr.update(interactive=not busy),
                     self.stop: gr.update(visible=busy, interactive=not running.stopping, value=_stop_word(running)),
                     bench: {"clips": deepcopy(run.clips), "empty": NOTHING_HEARD},  # Gradio looks for what changed
-                    measures: measured(run.results, run.ladders, NOTHING_MEASURED),
+                    measures: measure_table(run.results, run.measured, run.keys, run.ladders, NOTHING_MEASURED),
                     blind: {"clips": [] if busy else run.clips},
                     clips: [] if busy else [clip["token"] for clip in run.clips],
                 }
 
             try:
                 yield shown(_progress(run, running), busy=True)
-                last = (0, True, False)
+                last = (0, 0, True, False)
                 for _ in running.given(POLL_SECONDS):
-                    now = (len(run.results), running.waiting, running.stopping)
+                    now = (len(run.results), run.measured, running.waiting, running.stopping)
                     if now != last:
                         last = now
                         yield shown(_progress(run, running), busy=True)
             finally:
                 comparisons.finish(owner, running)
-            yield shown(_ended(run, running, time.monotonic() - started), busy=False)
+            ended = _ended(run, running, time.monotonic() - started)
+            run.leave_unmeasured()
+            yield shown(ended, busy=False)
 
         compared = self.go.click(
             run_comparison,
@@ -118,14 +132,13 @@ class ComparePanel:
         self.stop.click(
             stop_comparison, outputs=[self.stop], queue=False, show_progress="hidden", api_visibility="private"
         )
-        self.sound.connect(studio)
         return compared
 
 
-def compare_panel(studio: Studio, spoken: gr.JSON) -> ComparePanel:
+def compare_panel(studio: Studio, project: gr.Textbox) -> ComparePanel:
     """Build the panel."""
     gr.HTML("<h2>1 · Sounds</h2>", elem_classes="hs-step", apply_default_css=False)
-    sound = sound_choice(studio, spoken)
+    sound = sound_choice(studio, project)
     with gr.Row(elem_classes="hs-step"):
         gr.HTML("<h2>2 · Codecs</h2>", apply_default_css=False)
         same = gr.Button("Same bitrate", size="sm", elem_id="hs-lab-same")
@@ -139,28 +152,31 @@ def compare_panel(studio: Studio, spoken: gr.JSON) -> ComparePanel:
             elem_classes="hs-rungs",
             elem_id=f"hs-lab-{family.key}",
         )
-        for family in studio.codecs
+        for family in studio.codecs.families
     }
-    slow = gr.Checkbox(False, label="Also PESQ and predicted MOS", info="Slower; PESQ up to 20 s of sound.")
-    with gr.Row(elem_id="hs-lab-go"):
-        go = gr.Button("Compare", variant="primary", elem_id="hs-lab-compare")
-        stop = gr.Button("Stop", variant="stop", elem_id="hs-lab-stop", visible=False)
-    status = gr.HTML(
-        {"state": "idle"},
-        html_template='<div class="hs-status"></div>',
-        js_on_load="HiggsStudio.mountStatus(element, props, watch);",
-        apply_default_css=False,
-        elem_id="hs-lab-status",
+    slow = gr.Checkbox(
+        False, label="Also PESQ and predicted MOS", info="Slower. PESQ: up to 20 s of sound.", elem_id="hs-lab-slow"
     )
+    with gr.Column(elem_id="hs-lab-go"):
+        with gr.Row():
+            go = gr.Button("Compare", variant="primary", elem_id="hs-lab-compare", min_width=100)
+            stop = gr.Button("Stop", variant="stop", elem_id="hs-lab-stop", visible=False, min_width=100)
+        status = gr.HTML(
+            {"state": "idle"},
+            html_template='<div class="hs-status"></div>',
+            js_on_load="HiggsStudio.mountStatus(element, props, watch);",
+            apply_default_css=False,
+            elem_id="hs-lab-status",
+        )
     groups = list(settings.values())
 
     @answering
     def choose_same() -> list[Any]:
-        keys = same_bitrate_keys(studio.codecs)
-        return [[offer.key for offer in family.offers if offer.key in keys] for family in studio.codecs]
+        keys = same_bitrate_keys(studio.codecs.families)
+        return [[offer.key for offer in family.offers if offer.key in keys] for family in studio.codecs.families]
 
     same.click(choose_same, outputs=groups, show_progress="hidden", api_visibility="private")
-    first = studio.codecs[0]
+    first = studio.codecs.families[0]
     ladder.click(
         lambda: [offer.key for offer in first.offers],
         outputs=[settings[first.key]],
@@ -180,31 +196,41 @@ def same_bitrate_keys(families: Sequence[CodecFamily]) -> set[str]:
     return {f"higgs-{same_bitrate(ladder, fixed)[0].codebooks}", "xcodec2", lowest}
 
 
-def _work(
-    studio: Studio,
+def work(
+    codecs: Codecs,
+    files: Workspace,
     sounds: Mapping[str, Audio],
     pairs: Sequence[tuple[CodecFamily, Offer]],
-    keys: tuple[str, ...],
     run: Run,
-) -> Generator[Result, None, None]:
-    """Compare, and write each version down between two measurements, so that neither disturbs the other's timing."""
+) -> Generator[None, None, None]:
+    """Fill a run, yielding whenever there is more in it: of each clip first all versions, then all measures.
+
+    Each version is written down between two codecs, and measured when all are done, so that neither disturbs a
+    codec's time.
+    """
     settings = [offer.setting for _, offer in pairs]
+    keys = [offer.key for _, offer in pairs]
     run.ladders = {id(setting.codec): family.title for (family, _), setting in zip(pairs, settings, strict=True)}
-    families = {id(setting.codec): family for (family, _), setting in zip(pairs, settings, strict=True)}
-    kept: KeptClip | None = None
-    try:
-        for result in compare(sounds, settings, keys):
-            if kept is None or kept.view["name"] != result.clip:
-                if kept:
-                    kept.match_levels()
-                kept = KeptClip(result.clip, original(sounds[result.clip]), studio.readings)
-                run.clips.append(kept.view)
-            kept.add(_made(result, families[id(result.setting.codec)]))
-            run.results.append(result)
-            yield result
-    finally:  # stopped in the middle of a clip, too
-        if kept:
+    for name, sound in sounds.items():
+        kept = KeptClip(name, original(sound), files)
+        run.clips.append(kept.view)
+        versions: list[Result] = []
+        try:
+            outcomes = coded(name, sound, settings, codecs.run(sound, keys))
+            for (family, _), result in zip(pairs, outcomes, strict=True):
+                kept.add(_made(result, family))
+                versions.append(result)
+                run.results.append(result.without_sound)
+                yield
+        finally:  # stopped in the middle, too
             kept.match_levels()
+        started = time.monotonic()
+        for result in measured(sound, versions, run.keys):
+            run.results[run.measured] = result.without_sound
+            run.measured += 1
+            run.measuring_seconds += time.monotonic() - started
+            started = time.monotonic()
+            yield
 
 
 def _made(result: Result, family: CodecFamily) -> Made:
@@ -231,23 +257,31 @@ def _stop_word(running: Running) -> str:
 
 
 def _progress(run: Run, running: Running) -> Data:
-    done = len(run.results)
+    done, measured_so_far = len(run.results), run.measured
     if running.stopping:
         text = "Stopping after this one …"
     elif running.waiting:
-        text = "Waiting for another comparison to finish …"
+        text = WAITING
     elif not done:
         text = f"Comparing: the first of {run.total} …"
+    elif done == run.total:
+        text = f"All can be heard. Measuring: {measured_so_far} of {run.total} done"
     else:
         last = run.results[-1]
         text = f"Comparing: {done} of {run.total} done, last {last.setting.label} on {last.clip}"
-    return {"state": "running", "text": text, "share": done / run.total if done else None}
+    share = (done + measured_so_far) / (2 * run.total)
+    return {"state": "running", "text": text, "share": share or None}
 
 
 def _ended(run: Run, running: Running, seconds: float) -> Data:
-    done = len(run.results)
+    done, missing = len(run.results), len(run.results) - run.measured
     if running.problem:
         return {"state": "failed", "text": str(running.problem)}
-    if done < run.total:
-        return {"state": "done", "text": f"Stopped: {done} of {run.total} results were kept."}
-    return {"state": "done", "text": f"Done: {done} results in {seconds:.1f} s."}
+    if running.stopping and (done < run.total or missing):
+        unmeasured = f", {missing} of them not measured" if missing else ""
+        return {"state": "done", "text": f"Stopped: {done} of {run.total} results were kept{unmeasured}."}
+    results = f"{done} result{'' if done == 1 else 's'}"
+    return {
+        "state": "done",
+        "text": f"Done: {results} in {seconds:.1f} s, {run.measuring_seconds:.1f} s of it measuring.",
+    }

@@ -1,17 +1,24 @@
-"""Work in a thread of its own, one run at a time for the whole studio: what it gives is queued, and it can be stopped.
+"""The lab's work in threads of its own, one run at a time for the whole studio: comparisons, and what programs ask for.
 
 Timings are only worth showing while nothing else of this kind runs; and a handler whose visitor has left must not keep
-the others waiting.
+the others waiting. What a run gives is queued, and it can be stopped.
 """
 
+import contextvars
 import logging
 import queue
+import secrets
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from typing import Any
+from typing import Any, TypeVar
 
 from studio.errors import StudioError
+
+POLL_SECONDS = 0.15
+WAITING, WORKING = "Waiting for another comparison to finish …", "Working …"
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +33,8 @@ class Running:
         self.problem: StudioError | None = None
         self._given: queue.Queue[Any] = queue.Queue()
         self._stop = threading.Event()
-        threading.Thread(target=self._work, args=(turn, work), name="comparison", daemon=True).start()
+        context = contextvars.copy_context()  # a Space counts GPU time against the visitor named in it
+        threading.Thread(target=context.run, args=(self._work, turn, work), name="comparison", daemon=True).start()
 
     @property
     def stopping(self) -> bool:
@@ -86,6 +94,31 @@ class Comparisons:
         """Stop the owner's run, if there is one."""
         if (running := self._of.get(owner)) is not None:
             running.stop()
+
+    def watched(self, work: Callable[[], T], shown: Callable[[str], Any]) -> Generator[Any, None, T]:
+        """One piece of work in its turn: yields `shown` of the words for waiting or working, and returns its outcome.
+
+        Raises:
+            StudioError: as the work does.
+        """
+        owner = secrets.token_hex()
+        running = self.start(owner, lambda: (work() for _ in range(1)))
+        outcome: Any = None
+        said = ""
+        try:
+            for item in running.given(POLL_SECONDS):
+                words = WAITING if running.waiting else WORKING
+                if item is not None:
+                    outcome = item
+                elif words != said:
+                    said = words
+                    yield shown(words)
+        finally:
+            self.finish(owner, running)
+        if running.problem:
+            raise running.problem
+        result: T = outcome
+        return result
 
     def finish(self, owner: str, running: Running) -> None:
         """Forget a run; one still at work is stopped, since nobody listens any more."""

@@ -15,6 +15,8 @@ COST_DIGITS = {"encode (ms)": 0, "decode (ms)": 0, "RTF": 3, "bitrate (kbit/s)":
 FULL, LIMITED, BOTH = "Full band", "Limited to 16 kHz", "Other"
 BITS, TIME, FRAMES = "Bits", "Time", "Frames and samples"
 ORDER = ("", BITS, FULL, LIMITED, BOTH, TIME, FRAMES)  # quality before cost: the table is wider than most screens
+WAVEFORM = "SI-SDR asks for the same waveform: a codec that makes sound anew scores low and may still sound right."
+COSTS = set(COLUMNS) - {measure.column for measure in MEASURES.values()} - {"notes"}
 AT_LIMIT = ("stoi", "pesq_wb", "mos")  # measured at 16 kHz or below, whatever the clip's rate
 
 
@@ -29,24 +31,32 @@ def measure_view(empty: str) -> gr.HTML:
     )
 
 
-def measured(results: Sequence[Result], ladders: Mapping[int, str], empty: str) -> dict[str, Any]:
+def measure_table(
+    results: Sequence[Result], measured: int, keys: Sequence[str], ladders: Mapping[int, str], empty: str
+) -> dict[str, Any]:
     """The value of the view.
 
     Args:
-        results: What has been measured so far.
+        results: What there is so far.
+        measured: How many of them, from the first, have their scores; the others' cells say that they are to come.
+        keys: Which measures there will be: each has its column from the beginning, and keeps it without any value.
         ladders: The name of the ladder each codec is a rung of, by `id(codec)`: what the chart joins by a line.
         empty: What to say when there is nothing yet.
     """
     table = as_table(results)
-    present = [name for name in COLUMNS if name != "notes" and (name in TEXT_COLUMNS or table[name].notna().any())]
+    wanted = {MEASURES[key].column for key in keys}
+    present = [
+        name for name in COLUMNS if name in (*TEXT_COLUMNS, *wanted) or (name in COSTS and table[name].notna().any())
+    ]
     columns = {name: _column(name) for name in present}
     shown = sorted(present, key=lambda name: ORDER.index(columns[name]["group"]))
     rows = []
-    for result, cells in zip(results, table.to_dict("records"), strict=True):
+    for index, (result, cells) in enumerate(zip(results, table.to_dict("records"), strict=True)):
         reasons = {MEASURES[key].column: score.reason for key, score in result.scores.items() if score.value is None}
         rows.append(
             {
                 "series": ladders[id(result.setting.codec)],
+                "pending": index >= measured,
                 "cells": [_cell(cells[name]) for name in shown],
                 "reasons": [reasons.get(name, "") for name in shown],
             }
@@ -54,9 +64,21 @@ def measured(results: Sequence[Result], ladders: Mapping[int, str], empty: str) 
     return {
         "columns": [columns[name] for name in shown],
         "rows": rows,
+        "notes": _notes(results),
         "csv": as_csv(results) if results else "",
         "empty": empty,
     }
+
+
+def _notes(results: Sequence[Result]) -> list[str]:
+    """What a reader of the table must know of it."""
+    widest = max((result.limited_to_khz for result in results), default=0.0)
+    narrow = {result.setting.label: result.limited_to_khz for result in results if result.limited_to_khz < widest}
+    notes = [WAVEFORM] if results else []
+    if narrow:
+        listed = ", ".join(f"{label} (up to {khz:g} kHz)" for label, khz in narrow.items())
+        notes.append(f"Full band counts what lies above a codec's sample rate as lost: {listed}.")
+    return notes
 
 
 def _cell(value: Any) -> Any:

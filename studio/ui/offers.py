@@ -1,12 +1,13 @@
 """What the codec lab offers: families of codecs and the settings of each, handed in by `app.py`."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+from studio.audio import Audio
 from studio.codes import Codes
 from studio.errors import StudioError
-from studio.lab.compare import Setting
+from studio.lab.compare import Outcome, Setting
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def offered(families: Iterable[CodecFamily], keys: Iterable[str]) -> list[tuple[
     return [pair for key, pair in known.items() if key in wanted]
 
 
-def codec_for(families: Sequence[CodecFamily], codes: Codes) -> Any:
+def family_for(families: Iterable[CodecFamily], codes: Codes) -> CodecFamily:
     """The neural codec that can turn these codes into sound.
 
     Raises:
@@ -68,7 +69,25 @@ def codec_for(families: Sequence[CodecFamily], codes: Codes) -> Any:
         codec = family.load()
         fits = (codec.frame_rate, codec.codebook_size) == (codes.frame_rate, codes.codebook_size)
         if fits and codes.codebooks <= codec.codebooks:
-            return codec
+            return family
     raise StudioError(
         f"No codec here decodes {codes.codebooks} × {codes.codebook_size} codes at {codes.frame_rate:g} frames/s."
     )
+
+
+class Codecs(Protocol):
+    """The families the lab offers, and the work on them, which may be done in another process."""
+
+    families: Sequence[CodecFamily]
+
+    def encode(self, sound: Audio, key: str) -> Codes:
+        """Codes of a sound by a neural codec's setting."""
+        ...
+
+    def decode(self, codes: Codes, without: Collection[int] = ()) -> Audio:
+        """Sound of codes, without some codebooks (from 0). Raises StudioError where no codec fits."""
+        ...
+
+    def run(self, clip: Audio, keys: Sequence[str]) -> Iterator[Outcome]:
+        """A clip by each of these settings, in the families' order."""
+        ...

@@ -1,4 +1,4 @@
-"""Choosing the sounds of the lab: bundled voices, what was spoken last, and any number of recordings of one's own."""
+"""Choosing the sounds of the lab: bundled voices, what the open project speaks, and one's own recordings."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,15 +6,15 @@ from typing import Any
 
 import gradio as gr
 
-from studio.audio import Audio, read_recording, read_wav, shown_name, write_wav
+from studio.audio import MAX_UPLOAD_SECONDS, Audio, read_recording, read_wav, shown_name, write_wav
 from studio.errors import BadAudio, StudioError
+from studio.project import Project
 from studio.ui.answers import answering
-from studio.ui.sound_view import kept_views
 from studio.ui.studio import Studio
 
 SHORTEST_SECONDS = 0.05
 MOST_CLIPS = 8
-SPOKEN, OWN = "spoken", "sound:"
+SPOKEN, OWN, TAKE = "spoken", "sound:", "take:"
 FILE = "sound.wav"
 
 Data = dict[Any, Any]
@@ -28,12 +28,12 @@ class SoundChoice:
     recording: gr.Audio
     note: gr.Markdown
     own: gr.State  # id → name of the visitor's recordings
-    spoken: gr.JSON
+    project: gr.Textbox  # token of the project that is open
 
     @property
     def inputs(self) -> set[Any]:
         """What a handler must be given for `chosen`."""
-        return {self.sounds, self.own, self.spoken}
+        return {self.sounds, self.own, self.project}
 
     def chosen(self, studio: Studio, data: Data) -> dict[str, Audio]:
         """The clips by the name they are shown under.
@@ -49,12 +49,19 @@ class SoundChoice:
         clips: dict[str, Audio] = {}
         for sound_id in ids:
             name, audio = self._found(studio, sound_id, data)
+            if audio.duration_seconds > MAX_UPLOAD_SECONDS:
+                raise BadAudio(
+                    f"“{name}” lasts {audio.duration_seconds:.0f} s, and the lab takes {MAX_UPLOAD_SECONDS:.0f} s at "
+                    "most. Choose single lines of it instead."
+                )
             clips[_unused(name, clips)] = audio
         return clips
 
     def _found(self, studio: Studio, sound_id: str, data: Data) -> tuple[str, Audio]:
         if sound_id == SPOKEN:
-            return "Spoken last", _spoken_last(studio, data[self.spoken])
+            return "Spoken last", _spoken_last(studio, data[self.project])
+        if sound_id.startswith(TAKE):
+            return _take(_open_project(studio, data[self.project]), sound_id)
         if sound_id.startswith(OWN):
             folder = studio.readings.find(sound_id.removeprefix(OWN))
             if folder is None or sound_id not in data[self.own]:
@@ -65,8 +72,19 @@ class SoundChoice:
         assert audio is not None  # the library's voices have their sound
         return voice.name, audio
 
-    def connect(self, studio: Studio) -> None:
-        """Let a recording become one more sound to choose, chosen at once."""
+    def connect(self, studio: Studio, tab: gr.Tab) -> None:
+        """Let a recording become one more sound to choose, chosen at once; offer the takes of now with the tab."""
+
+        @answering
+        def offer_takes(data: Data) -> Any:
+            offered = choices(studio, data[self.own], _open_project(studio, data[self.project]))
+            chosen, ids = data[self.sounds] or [], {sound_id for _, sound_id in offered}
+            left = [sound_id for sound_id in chosen if sound_id in ids]
+            return gr.update(choices=offered) if left == chosen else gr.update(choices=offered, value=left)
+
+        tab.select(
+            offer_takes, inputs=self.inputs, outputs=self.sounds, show_progress="hidden", api_visibility="private"
+        )
 
         @answering
         def add_sound(data: Data) -> Data:
@@ -84,25 +102,33 @@ class SoundChoice:
             added = f"Added, {recording.audio.duration_seconds:.1f} s."
             return {
                 self.own: own,
-                self.sounds: gr.update(choices=choices(studio, own), value=[*(data[self.sounds] or []), [*own][-1]]),
+                self.sounds: gr.update(
+                    choices=choices(studio, own, _open_project(studio, data[self.project])),
+                    value=[*(data[self.sounds] or []), [*own][-1]],
+                ),
                 self.recording: None,
                 self.note: gr.update(value=" ".join([added, *recording.notes]), visible=True),
             }
 
         self.recording.change(
             add_sound,
-            inputs={self.recording, self.sounds, self.own},
+            inputs={self.recording, *self.inputs},
             outputs=[self.own, self.sounds, self.recording, self.note],
             show_progress="hidden",
             api_visibility="private",
         )
 
 
-def sound_choice(studio: Studio, spoken: gr.JSON) -> SoundChoice:
+def sound_choice(studio: Studio, project: gr.Textbox) -> SoundChoice:
     """Build the components."""
     first = next(iter(studio.voices.bundled))
     sounds = gr.Dropdown(
-        choices(studio, {}), value=[first], multiselect=True, label="Sounds", elem_id="hs-lab-sounds", filterable=False
+        choices(studio, {}, None),
+        value=[first],
+        multiselect=True,
+        label="Sounds",
+        elem_id="hs-lab-sounds",
+        filterable=False,
     )
     recording = gr.Audio(
         label="Add a recording",
@@ -112,24 +138,55 @@ def sound_choice(studio: Studio, spoken: gr.JSON) -> SoundChoice:
         elem_id="hs-lab-recording",
     )
     note = gr.Markdown(visible=False, elem_classes="hs-note", elem_id="hs-lab-note")
-    return SoundChoice(sounds, recording, note, gr.State({}), spoken)
+    return SoundChoice(sounds, recording, note, gr.State({}), project)
 
 
-def choices(studio: Studio, own: dict[str, str]) -> list[tuple[str, str]]:
-    """What the menu offers: the visitor's own recordings first."""
+def choices(studio: Studio, own: dict[str, str], project: Project | None) -> list[tuple[str, str]]:
+    """What the menu offers: the visitor's own recordings first, then what the open project speaks."""
     return [
         *((name, sound_id) for sound_id, name in own.items()),
         ("What was spoken last", SPOKEN),
+        *((name, sound_id) for sound_id, (name, _) in (_takes(project) if project else {}).items()),
         *((f"Voice: {voice.name}", voice.id) for voice in studio.voices.bundled.values()),
     ]
 
 
-def _spoken_last(studio: Studio, tokens: Any) -> Audio:
-    kept = kept_views(tokens[:1] if isinstance(tokens, list) else [], studio.readings)
-    folder = studio.readings.find(kept[0][0]) if kept else None
-    if folder is None:
+def _takes(project: Project) -> dict[str, tuple[str, Audio]]:
+    """Name and sound, by id in the menu, of the take that is heard of each line; one in one breath stands once."""
+    names = dict(enumerate(project.draft.names))
+    numbers: dict[str, list[int]] = {}
+    speakers: dict[str, list[str]] = {}
+    for line in (line for group in project.draft.groups for line in group):
+        if take_id := project.chosen.get(line.row):
+            numbers.setdefault(take_id, []).append(line.number)
+            speakers.setdefault(take_id, []).append(names.get(line.speaker, "nobody"))
+    takes = {}
+    for take_id, lines in numbers.items():
+        kept = project.take(take_id)
+        number = 1 + [one.id for one in project.takes_of(kept.rows[0])].index(take_id)
+        which = f"Line {lines[0]}" if len(lines) == 1 else f"Lines {lines[0]} to {lines[-1]}"
+        who = ", ".join(dict.fromkeys(speakers[take_id]))
+        takes[TAKE + take_id] = (f"{which} · {who}, take {number}", kept.take.audio)
+    return takes
+
+
+def _take(project: Project | None, sound_id: str) -> tuple[str, Audio]:
+    takes = _takes(project) if project else {}
+    if sound_id not in takes:
+        raise BadAudio("A chosen take is no longer heard in the open project. Choose another sound.")
+    return takes[sound_id]
+
+
+def _open_project(studio: Studio, token: Any) -> Project | None:
+    return studio.projects.load(token) if isinstance(token, str) else None
+
+
+def _spoken_last(studio: Studio, token: Any) -> Audio:
+    project = _open_project(studio, token)
+    readings = project.readings() if project else []
+    if not readings:
         raise BadAudio("Nothing has been spoken yet. Generate a conversation first, or choose another sound.")
-    return read_wav(folder / kept[0][1]["file_name"])
+    return readings[0].audio
 
 
 def _unused(name: str, taken: Any) -> str:

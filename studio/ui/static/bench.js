@@ -44,7 +44,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
     const time = make("span", { class: "hs-time" }, "0:00.0");
     const level = make("input", { type: "checkbox", checked: true, onchange: () => listen() });
     const loop = make("input", { type: "checkbox", onchange: () => player.setRegion(player.region, loop.checked) });
-    const [from, to] = ["Loop from", "Loop to"].map((label) => make("input", { type: "number", class: "hs-second", min: 0, step: 0.01, "aria-label": `${label} (seconds)`, onchange: typedRegion }));
+    const [from, to] = ["Loop from", "Loop to"].map((label) => make("input", { type: "number", class: "hs-second", min: 0, step: 0.01, placeholder: label === "Loop from" ? "start" : "end", "aria-label": `${label} (seconds)`, onchange: typedRegion }));
     const all = make("button", { type: "button", class: "hs-button", onclick: () => region(null, false) }, "Whole clip");
     const canvas = make("canvas", { role: "img" });
     const mark = make("div", { class: "hs-region", "aria-hidden": "true", hidden: true });
@@ -68,6 +68,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
         make("label", { class: "hs-inline" }, loop, "Loop"), make("span", { class: "hs-inline" }, from, "to", to, "s"), all),
       problem, plots,
       make("div", { class: "hs-under" }, readout, zoom),
+      make("p", { class: "hs-quiet" }, "Drag over the pictures to loop a stretch; click the code map to hear exactly that frame.", make("span", { class: "hs-only-keys" }, " Keys: 1 to 9 switch, space plays, ← → move, [ and ] set the loop.")),
       make("div", { class: "hs-bench-row" }, make("label", { class: "hs-inline" }, "Beside it ", other), make("label", { class: "hs-inline" }, differ, "Show differences")),
       said, facts, books, make("div", { class: "hs-bench-row" }, wav, npz));
     plots.addEventListener("pointerdown", pointed);

@@ -1,13 +1,14 @@
 /* What was measured: a chart of quality over bitrate with each codec's ladder, and a table to sort and to take away.
-   Value: {columns: [{name, group, better, digits, about}], rows: [{series, cells, reasons}], csv, empty}. */
+   Value: {columns: [{name, group, better, digits, about}], rows: [{series, pending, cells, reasons}], notes, csv, empty}.
+   A pending row has its bits and times and waits for its measures. */
 "use strict";
 
 window.HiggsStudio.mountMeasures = (element, props, watch) => {
   const { make } = window.HiggsStudio;
   const SVG = "http://www.w3.org/2000/svg";
-  const WIDTH = 640, HEIGHT = 300, LEFT = 52, RIGHT = 14, TOP = 12, BOTTOM = 40;
+  const WIDEST = 640, NARROWEST = 280, HEIGHT = 300, LEFT = 52, RIGHT = 14, TOP = 12, BOTTOM = 40;
   const BITRATE = "Bitrate (kbit/s)";
-  const GROUP_WORDS = { Time: "Time on this machine", "Limited to 16 kHz": "Limited to 16 kHz (both sounds)" };
+  const GROUP_WORDS = { Time: "Time on this machine", "Limited to 16 kHz": "Limited to 16 kHz, the original too" };
   // Okabe and Ito: told apart by colour-blind readers; each ladder has a mark of its own as well.
   const LOOKS = [["#0072b2", "circle"], ["#d55e00", "square"], ["#009e73", "triangle"], ["#cc79a7", "diamond"], ["#8a6d00", "cross"], ["#56b4e9", "circle"]];
 
@@ -33,6 +34,7 @@ window.HiggsStudio.mountMeasures = (element, props, watch) => {
     make("div", { class: "hs-bench-row" }, save), notes);
   root.replaceChildren(empty, body);
   watch("value", receive);
+  new ResizeObserver(() => { if (value().rows.length) drawChart(); }).observe(body);
   receive();
 
   function value() { return props.value ?? { rows: [] }; }
@@ -52,7 +54,7 @@ window.HiggsStudio.mountMeasures = (element, props, watch) => {
     drawTable();
     const reasons = new Map();
     for (const row of rows) row.reasons.forEach((reason, index) => { if (reason) reasons.set(`${columns[index].name}: ${reason}.`, true); });
-    notes.replaceChildren(...[...reasons.keys()].map((reason) => make("li", {}, `n/a in ${reason}`)));
+    notes.replaceChildren(...(value().notes ?? []).map((note) => make("li", {}, note)), ...[...reasons.keys()].map((reason) => make("li", {}, `n/a in ${reason}`)));
   }
 
   /* ---- table ---- */
@@ -88,6 +90,7 @@ window.HiggsStudio.mountMeasures = (element, props, watch) => {
       make("tbody", {}, ...order.map((at) => make("tr", {}, ...columns.map((column, index) => {
         const cell = rows[at].cells[index];
         if (!column.group) return make(index === 1 ? "th" : "td", index === 1 ? { scope: "row" } : {}, cell);
+        if (rows[at].pending && column.better) return make("td", { class: "hs-number-cell hs-pending", title: "Being measured", "aria-label": "being measured" }, "…");
         return make("td", { class: "hs-number-cell", title: rows[at].reasons[index] || null }, words(cell, column.digits));
       })))));
   }
@@ -120,6 +123,7 @@ window.HiggsStudio.mountMeasures = (element, props, watch) => {
       made.append(...children);
       return made;
     };
+    const WIDTH = Math.min(WIDEST, Math.max(NARROWEST, chart.clientWidth || WIDEST)); // letters keep their size on a phone
     const names = [...new Set(value().rows.map((row) => row.series))];
     const look = (series) => LOOKS[names.indexOf(series) % LOOKS.length];
     const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${column.name} over bitrate: ${found.map((point) => `${point.name} ${point.x.toPrecision(2)} kbit/s ${point.y.toPrecision(3)}`).join("; ")}` });
@@ -129,7 +133,7 @@ window.HiggsStudio.mountMeasures = (element, props, watch) => {
       const icon = draw("svg", { viewBox: "-7 -7 14 14", width: 14, height: 14, "aria-hidden": "true" }, mark(draw, shape, colour, 0, 0));
       return make("li", {}, icon, series);
     }));
-    if (!found.length) { svg.append(draw("text", { x: WIDTH / 2, y: HEIGHT / 2, "text-anchor": "middle", fill: "currentColor" }, "not measured")); return; }
+    if (!found.length) { svg.append(draw("text", { x: WIDTH / 2, y: HEIGHT / 2, "text-anchor": "middle", fill: "currentColor" }, value().rows.some((row) => row.pending) ? "being measured …" : "not measured")); return; }
     const [low, high] = [Math.min(...found.map((point) => point.x)) / 1.3, Math.max(...found.map((point) => point.x)) * 1.3];
     const values = found.map((point) => point.y);
     const room = (Math.max(...values) - Math.min(...values)) * 0.08 || Math.abs(values[0]) * 0.1 || 1;
