@@ -1,4 +1,7 @@
-"""How far a decoded waveform is from its original: in time, in compressed complex spectra, in log-mel spectra."""
+"""How far a decoded waveform is from its original: in time, in compressed complex spectra, in log-mel spectra.
+
+Windows and filter banks are made on torch's default device, once.
+"""
 
 import random
 from functools import cache
@@ -182,7 +185,7 @@ def _window(n_fft: int) -> Tensor:
 @cache
 def _mel_bank(bins: int, mels: int, sample_rate: int) -> Tensor:
     bank = librosa.filters.mel(sr=sample_rate, n_fft=2 * (bins - 1), n_mels=mels, fmin=30.0, norm=None)
-    return torch.from_numpy(bank)
+    return torch.from_numpy(bank).to(torch.get_default_device())
 
 
 @cache

@@ -74,7 +74,8 @@ class Segments:
 
     @torch.inference_mode()
     def _extract(self, features_path: Path, bands_path: Path) -> None:
-        extractor, model = Xcodec2FeatureExtractor(), new_model(small_config())
+        with torch.device("cpu"):
+            extractor, model = Xcodec2FeatureExtractor(), new_model(small_config())
         total = int(self.starts[-1])
         features = np.lib.format.open_memmap(features_path, "w+", np.float16, (total, FEATURES))
         bands = np.lib.format.open_memmap(
@@ -106,7 +107,8 @@ class Segments:
                     self.features[where].astype(np.float32),
                 )
             )
-        return Batch(*(torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)))
+        device = torch.get_default_device()
+        return Batch(*(torch.from_numpy(np.stack(column)).to(device) for column in zip(*rows, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ class Training:
 
     def resume(self) -> None:
         """Go on where the folder's state stands."""
-        state = torch.load(self.folder / STATE, weights_only=True)
+        state = torch.load(self.folder / STATE, weights_only=True, map_location=torch.get_default_device())
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]
@@ -161,7 +163,7 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = rate * warmth
         quantised = torch.rand(len(batch.audio)) < progress / recipe.free_share
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(batch.audio.device.type, torch.bfloat16):
             decoded, given = decoded_latents(self.model, batch.bands, batch.features, quantised)
         loss, parts = self.loss(decoded, batch.audio, self.made, progress)
         uneven = uneven_use(given)
@@ -217,7 +219,7 @@ def evaluate(folder: Path) -> dict[str, dict[str, float]]:
     }
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Train, or go on training, then measure; with no minutes left, only measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0, help="of training in all, earlier runs included")
@@ -225,18 +227,25 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--utterances", type=int, default=Recipe.utterances)
-    options = parser.parse_args()
+    parser.add_argument("--batch", type=int, default=Recipe.batch)
+    parser.add_argument("--workers", type=int, default=2, help="espeak-ng processes while the corpus is made")
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    recipe = Recipe(utterances=options.utterances)
+    torch.set_default_device(options.device)
+    recipe = Recipe(utterances=options.utterances, batch=options.batch)
     options.folder.mkdir(parents=True, exist_ok=True)
     (options.folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
-    corpus = make_corpus("train", recipe.utterances, SAMPLE_RATE, seed=recipe.seed, cache=CACHE)
+    corpus = make_corpus(
+        "train", recipe.utterances, SAMPLE_RATE, seed=recipe.seed, cache=CACHE, workers=options.workers
+    )
     segments = Segments(corpus, options.folder, recipe)
     training = Training(recipe, options.folder)
     if options.resume:
         training.resume()
     training.run(segments, options.minutes)
-    figures = evaluate(options.folder / CHECKPOINT)
+    with torch.device("cpu"):
+        figures = evaluate(options.folder / CHECKPOINT)
     (options.folder / EVALUATION).write_text(json.dumps(figures, indent=2) + "\n")
     print(json.dumps(figures, indent=2))
 

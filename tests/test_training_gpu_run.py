@@ -1,0 +1,57 @@
+"""The three stages of the GPU run, end to end on a CPU at a toy size: shards come out, and a run goes on from them."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+import studio.training  # noqa: F401  it makes torchaudio importable, which transformers needs
+
+# isort: split
+from transformers import HiggsAudioV2ForConditionalGeneration
+
+from studio.codecs.higgs import HiggsCodec
+from studio.training import gpu_run
+
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed"),
+]
+
+
+def test_shards_hold_what_was_packed_and_are_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_run, "SHARD_BYTES", 5_000)
+    folder = tmp_path / "one"
+    folder.mkdir()
+    (folder / "a.bin").write_bytes(bytes(range(256)) * 60)
+    written = gpu_run.pack([folder / "a.bin"], tmp_path / "shards", "stage")
+    assert len(written) > 3
+    assert all(path.stat().st_size <= 5_000 for path in written)
+    assert gpu_run.unpack(tmp_path / "shards", "stage", tmp_path / "two")
+    assert (tmp_path / "two" / "a.bin").read_bytes() == (folder / "a.bin").read_bytes()
+    assert not gpu_run.unpack(tmp_path / "shards", "other", tmp_path / "three")
+
+
+def test_tokenizer_then_speech_and_on_from_the_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_run, "CACHE", tmp_path / "corpus")
+    monkeypatch.setattr("studio.training.tokenizer.CACHE", tmp_path / "corpus")
+
+    def run(stage: str, folder: str, minutes: float) -> None:
+        paths = ["--folder", str(tmp_path / folder), "--shards", str(tmp_path / "shards")]
+        gpu_run.main(
+            [stage, *paths, "--minutes", f"{minutes}", "--scale", "0.001", "--device", "cpu", "--workers", "0"]
+        )
+
+    def steps(stage: str, folder: str) -> int:
+        return torch.load(tmp_path / folder / stage / "state.pt", weights_only=True, map_location="cpu")["step"]
+
+    run("tokenizer", "here", 0.08)
+    codec = HiggsCodec.load(tmp_path / "here" / "tokenizer" / "checkpoint")
+    assert codec.codebooks == 8
+    run("speech", "here", 0.1)
+    first = steps("speech", "here")
+    run("speech", "elsewhere", 0.1)  # a fresh machine: only the shards are there
+    assert steps("speech", "elsewhere") > first > 0
+    HiggsAudioV2ForConditionalGeneration.from_pretrained(tmp_path / "elsewhere" / "speech" / "checkpoint")
+    assert all(path.stat().st_size < 15e6 for path in (tmp_path / "shards").iterdir())

@@ -1,0 +1,244 @@
+"""Samples read as inference reads, the end of stream is learnt, and the packed pass is transformers' own."""
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import studio.training  # noqa: F401  it makes torchaudio importable, which transformers needs
+
+# isort: split
+from transformers import AutoTokenizer, HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneration
+
+from studio.codes import Codes
+from studio.conversation import Conversation, Line, Speaker
+from studio.engine.prompt import PromptBuilder
+from studio.training.coded_speech import CodedSpeech, CodedUtterance, plan_shard, read_coded_speech
+from studio.training.phrases import WORDS_OF, invented_word, known_words, text_of
+from studio.training.speech import START, TEXT_FILES, Batches, Recipe, Training
+from studio.training.speech_model import TrainingPass, pack
+from studio.training.speech_samples import CURRICULUM, IGNORED, Sample, SampleDrawer, make_sample
+from studio.voices import Reference, Voice
+
+K, BEGIN, END = 8, 1024, 1025
+LAST = CURRICULUM[-1][1]
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def codes_of(frames: int, seed: int = 0) -> Codes:
+    return Codes(np.random.default_rng(seed).integers(0, 1024, (K, frames)), 25.0, 1024)
+
+
+def some_speech() -> CodedSpeech:
+    """Four speakers, six texts each, codes by chance."""
+    utterances, start = [], 0
+    for index, each in enumerate(plan_shard(0, voices=4)):
+        length = tuple(WORDS_OF)[index % 3]
+        utterances.append(CodedUtterance(each.text, length, index // 6, each.gender, start, 6 + index))
+        start += 6 + index
+    values = np.random.default_rng(1).integers(0, 1024, (start, K)).astype(np.uint16)
+    return CodedSpeech(tuple(utterances), values, 25.0, 1024)
+
+
+def tiny_model(key_heads: int = 2) -> HiggsAudioV2ForConditionalGeneration:
+    config = HiggsAudioV2Config.from_pretrained(START)
+    config.update({"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2})
+    config.update({"num_key_value_heads": key_heads, "head_dim": 16})
+    torch.manual_seed(0)
+    return HiggsAudioV2ForConditionalGeneration(config)
+
+
+@pytest.fixture(scope="module")
+def prompts() -> PromptBuilder:
+    tokenizer = AutoTokenizer.from_pretrained(START)
+    return PromptBuilder(tokenizer, codebooks=K, stream_begin=BEGIN, stream_end=END, longest=4096)
+
+
+def sample_of(prompts: PromptBuilder, conversation: Conversation, spoken: Codes) -> Sample:
+    return make_sample(prompts, conversation, spoken, stream_begin=BEGIN, stream_end=END)
+
+
+def drawn(prompts: PromptBuilder, count: int) -> list[Sample]:
+    drawer = SampleDrawer(some_speech(), prompts)
+    chance = random.Random(0)
+    return [drawer.draw(chance, LAST) for _ in range(count)]
+
+
+def test_a_sample_begins_as_the_prompt_and_asks_for_every_code_and_the_first_end(prompts: PromptBuilder) -> None:
+    conversation, spoken = Conversation((Line(0, "Good morning."),), (Speaker("Alma"),)), codes_of(5)
+    sample = sample_of(prompts, conversation, spoken)
+    prompt = prompts.build(conversation, lambda reference: codes_of(1), room=0)
+    assert sample.token_ids[: prompt.length].tolist() == prompt.token_ids.tolist()
+    assert sample.length - prompt.length == len(sample.audio_rows) == 5 + 2 + K - 1
+    for k in range(K):
+        labels = sample.labels[:, k].tolist()
+        assert labels == [IGNORED] * k + spoken.values[k].tolist() + [END] + [IGNORED] * (K - k)
+
+
+def test_references_with_words_are_learnt_from_and_those_of_a_scene_are_not(prompts: PromptBuilder) -> None:
+    reference = Reference("voice", "It is late.", codes=codes_of(4, seed=2))
+    speaker = Speaker("Alma", Voice(reference=reference))
+    in_turns = Conversation((Line(0, "Hello."),), (speaker,))
+    in_scene = replace(in_turns, references_in="scene")
+    samples = [sample_of(prompts, each, codes_of(3)) for each in (in_turns, in_scene)]
+    asked = [(sample.labels != IGNORED).sum(0).tolist() for sample in samples]
+    assert asked == [[4 + 1 + 3 + 1] * K, [3 + 1] * K]
+    silent = Speaker("Alma", Voice(reference=replace(reference, transcript="")))
+    labels = sample_of(prompts, replace(in_turns, speakers=(silent,)), codes_of(3)).labels
+    assert (labels != IGNORED).sum(0).tolist() == [3 + 1] * K
+
+
+def test_what_was_said_before_stands_in_the_prompt_and_is_learnt_from(prompts: PromptBuilder) -> None:
+    said = (0, Reference("earlier line", "It is late.", codes=codes_of(4, seed=2)))
+    conversation = Conversation((Line(0, "Hello."),), (Speaker("Alma"),))
+    sample = make_sample(prompts, conversation, codes_of(3), (said,), stream_begin=BEGIN, stream_end=END)
+    prompt = prompts.build(conversation, lambda reference: reference.codes, 0, (said,))
+    assert sample.token_ids[: prompt.length].tolist() == prompt.token_ids.tolist()
+    assert (sample.labels != IGNORED).sum(0).tolist() == [4 + 1 + 3 + 1] * K
+
+
+def test_every_form_is_drawn_and_a_reference_is_another_utterance_of_the_same_voice(prompts: PromptBuilder) -> None:
+    speech, chance = some_speech(), random.Random(0)
+    drawer = SampleDrawer(speech, prompts)
+    speaker_of = {each.text: each.speaker for each in speech.utterances}
+    dialogues = [drawer.dialogue(chance, LAST) for _ in range(300)]
+    made = [(each.conversation, each.spoken) for each in dialogues]
+    forms = {
+        (len(each.speakers), len(each.lines) > 2, each.references_in, each.speakers[0].voice.kind) for each, _ in made
+    }
+    assert {form[0] for form in forms} == {1, 2}
+    assert {(1, False, "turns", kind) for kind in ("reference", "smart", "described")} < forms
+    assert {
+        (1, False, "scene", "reference"),
+        (2, False, "scene", "reference"),
+        (2, False, "turns", "described"),
+    } < forms
+    assert any(form[1] for form in forms)
+    before = [each for each in dialogues if each.earlier]
+    assert before
+    for each in before:
+        (line,), said = each.conversation.lines, [speaker for speaker, _ in each.earlier]
+        assert said == [index % 2 for index in range(len(said))]
+        assert line.speaker == len(said) % 2
+        assert all(reference.codes.frames for _, reference in each.earlier)
+    for conversation, spoken in made:
+        assert spoken.frames == sum(
+            each.frames for line in conversation.lines for each in speech.utterances if each.text == line.text
+        )
+        for line in conversation.lines:
+            reference = conversation.speakers[line.speaker].voice.reference
+            if reference:
+                assert speaker_of[reference.transcript] == speaker_of[line.text]
+                assert reference.transcript not in {each.text for each in conversation.lines}
+
+
+@pytest.mark.parametrize("key_heads", [1, 2])
+def test_the_packed_pass_is_transformers_own(prompts: PromptBuilder, key_heads: int) -> None:
+    model = tiny_model(key_heads)
+    ours, samples = TrainingPass(model), drawn(prompts, 4)
+    losses = ours.losses(pack(samples, ours.audio_tokens))
+    losses.sum().backward()
+    gradients = {name: each.grad.clone() for name, each in model.named_parameters() if each.grad is not None}
+    model.zero_grad()
+
+    total, counts = torch.zeros(K), sum((sample.labels != IGNORED).sum(0) for sample in samples)
+    for sample in samples:
+        logits = model(
+            input_ids=sample.token_ids[None],
+            audio_input_ids=sample.audio_rows[None],
+            audio_input_ids_mask=torch.ones(1, len(sample.audio_rows), dtype=torch.bool),
+        ).logits[0]
+        is_audio = torch.isin(sample.token_ids, torch.tensor(ours.audio_tokens))
+        flat = logits[is_audio].reshape(-1, 1026)
+        each = torch.nn.functional.cross_entropy(flat, sample.labels.reshape(-1), reduction="none")
+        total = total + each.view(-1, K).sum(0)
+    theirs = total / counts
+    theirs.sum().backward()
+    assert torch.allclose(losses, theirs, atol=1e-4)
+    assert len(gradients) > 20
+    for name, value in model.named_parameters():
+        if value.grad is not None and value.grad.abs().max() > 0:
+            assert torch.allclose(gradients[name], value.grad, atol=1e-4), name
+
+
+def small_start(folder: Path) -> Path:
+    tiny_model().save_pretrained(folder)
+    for name in TEXT_FILES:
+        (folder / name).write_bytes((START / name).read_bytes())
+    return folder
+
+
+def a_corpus(folder: Path) -> Path:
+    folder.mkdir()
+    speech = some_speech()
+    np.save(folder / "train-0000.npy", speech.values)
+    lines = [json.dumps(vars(each)) for each in speech.utterances]
+    (folder / "train-0000.jsonl").write_text("\n".join(lines) + "\n")
+    (folder / "codec.json").write_text('{"frame_rate": 25.0, "codebook_size": 1024}')
+    return folder
+
+
+def test_a_few_steps_lower_the_loss_and_the_saved_state_goes_on_as_an_ordinary_checkpoint(tmp_path: Path) -> None:
+    start, codes = small_start(tmp_path / "start"), a_corpus(tmp_path / "codes")
+    recipe = Recipe(positions=400, pooled_batches=2, warmup_steps=2, rate=2e-2)
+    training = Training(recipe, tmp_path, start)
+    batches = Batches(codes, training.prompts(), training.training_pass.audio_tokens, recipe)
+    chance = random.Random(0)
+    batch = batches.next(chance, 0.9)
+    losses = [training.take_step(batch, 0.1).mean().item() for _ in range(12)]
+    assert losses[0] == pytest.approx(np.log(1026), rel=0.05)
+    assert losses[-1] < losses[0] - 0.5
+    training.save()
+
+    again = Training(recipe, tmp_path, start)
+    again.resume()
+    assert again.step == 12
+    assert again.take_step(batch, 0.1).tolist() == pytest.approx(training.take_step(batch, 0.1).tolist())
+    loaded = HiggsAudioV2ForConditionalGeneration.from_pretrained(tmp_path / "checkpoint")
+    assert loaded.dtype == torch.bfloat16
+    assert all((tmp_path / "checkpoint" / name).is_file() for name in TEXT_FILES)
+    head = loaded.audio_lm_head.weight.float()
+    assert torch.allclose(head, again.mean["audio_lm_head.weight"], atol=2e-2)
+
+
+def test_a_run_stops_when_its_minutes_are_over_and_batches_are_of_the_size_asked_for(tmp_path: Path) -> None:
+    start, codes = small_start(tmp_path / "start"), a_corpus(tmp_path / "codes")
+    recipe = Recipe(positions=500, pooled_batches=2)
+    training = Training(recipe, tmp_path, start)
+    batches = Batches(codes, training.prompts(), training.training_pass.audio_tokens, recipe)
+    assert all(len(batches.next(random.Random(0), 0.0).place) <= 500 for _ in range(10))
+    training.run(batches, 0.01)
+    assert training.seconds >= 0.6
+    assert training.step > 0
+    assert (tmp_path / "state.pt").is_file()
+
+
+def test_texts_are_of_the_length_asked_for_and_of_a_broad_vocabulary() -> None:
+    chance = random.Random(0)
+    for length, (least, most) in WORDS_OF.items():
+        texts = [text_of(chance, length) for _ in range(400)]
+        assert all(least <= len(text.split()) <= most for text in texts)
+        assert all(text[-1] in ".?!" and not text[0].islower() for text in texts)
+    assert len(known_words()) > 2_400
+    invented = {invented_word(chance) for _ in range(300)}
+    assert len(invented - set(known_words())) > 150
+    assert all(3 <= len(word) <= 10 and word.isalpha() for word in invented)
+
+
+def test_shards_are_decided_by_their_number_and_read_end_to_end(tmp_path: Path) -> None:
+    assert plan_shard(3, voices=2) == plan_shard(3, voices=2)
+    assert plan_shard(3, voices=2) != plan_shard(4, voices=2)
+    folder = a_corpus(tmp_path / "codes")
+    for name in ("npy", "jsonl"):
+        (folder / f"train-0001.{name}").write_bytes((folder / f"train-0000.{name}").read_bytes())
+    speech, single = read_coded_speech(folder), some_speech()
+    assert len(speech.utterances) == 2 * len(single.utterances)
+    second = speech.utterances[len(single.utterances)]
+    assert second.speaker == 4
+    assert np.array_equal(speech.codes(second).values, single.codes(single.utterances[0]).values)
+    with pytest.raises(FileNotFoundError, match="coded_speech"):
+        read_coded_speech(tmp_path)
