@@ -6,8 +6,7 @@ The only file that sees both the models and the page. `demo` stands at module le
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -19,7 +18,7 @@ try:
 except ImportError:
     spaces = None
 
-from studio.checkpoints import CHECKPOINTS, Checkpoint, find_checkpoint, locate, tokenizer_of
+from studio.checkpoints import CHECKPOINTS, find_checkpoint, locate, tokenizer_of
 from studio.errors import StudioError
 from studio.settings import add_engine_arguments
 from studio.workspace import Workspace
@@ -35,6 +34,13 @@ def _arguments() -> argparse.Namespace:
         help="where visitors' voices and results are kept for a day (HIGGS_DATA)",
     )
     parser.add_argument(
+        "--voices",
+        type=Path,
+        default=os.environ.get("HIGGS_VOICES") or None,
+        help="a folder where voices are kept for good and listed for everybody; without it they stay with the "
+        "visitor who added them, for a day (HIGGS_VOICES)",
+    )
+    parser.add_argument(
         "--xcodec2",
         default=os.environ.get("HIGGS_XCODEC2", ""),
         help="X-Codec2 for the codec lab: xcodec2-mini (bundled, if it is there), xcodec2, a directory, or "
@@ -44,6 +50,8 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args() if started_here else parser.parse_args([])
 
 
+PROJECTS_KEPT_SECONDS = 14 * 24 * 3600.0
+
 try:  # what is missing is said at once: torch and Gradio take seconds to import
     settings = _arguments()
     data = settings.data.expanduser()
@@ -51,60 +59,67 @@ try:  # what is missing is said at once: torch and Gradio take seconds to import
     tokenizer = tokenizer_of(checkpoint, settings.tokenizer)
     for needed in (checkpoint, tokenizer):
         locate(needed, print)
-    own_voices, readings, uploads = (Workspace(data / name) for name in ("voices", "readings", "uploads"))
-    for workspace in (own_voices, readings, uploads):
+    readings, uploads = (Workspace(data / name) for name in ("readings", "uploads"))
+    projects = Workspace(data / "projects", PROJECTS_KEPT_SECONDS)
+    own_voices = (
+        Workspace(settings.voices.expanduser(), kept_seconds=None, setting="--voices")
+        if settings.voices
+        else Workspace(data / "voices")
+    )
+    for workspace in (own_voices, readings, uploads, projects):
         workspace.sweep()
 except StudioError as problem:
     sys.exit(f"Higgs Studio: {problem}")
 os.environ.setdefault("GRADIO_TEMP_DIR", str(uploads.root))  # not /tmp: others on the machine may look there
+if not os.access(Path(__file__).parent / "studio" / "engine", os.W_OK):
+    # Compiled kernels are kept beside their source, or else where this process can write.
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(data / "kernels"))
 
 import gradio as gr
 
-from studio.codecs.classic import Mp3, Opus, Pcm16
-from studio.codecs.xcodec2 import XCodec2
-from studio.conversation import Conversation
 from studio.engine.local import LocalEngine
+from studio.lab_codecs import LabCodecs, classic_families, higgs_family, lab_gpu_seconds, xcodec2_family
 from studio.presets import load_presets
-from studio.sampling import Sampling
+from studio.project_store import ProjectStore
+from studio.recognition import Recogniser
 from studio.serve.jobs import Jobs
 from studio.serve.web import web_parts
-from studio.speech import Progress, Way
-from studio.takes import Reading
-from studio.ui.offers import CodecFamily, Offer
+from studio.speech import Progress, SpeechRequest, SpokenLines
 from studio.ui.page import build_page, look
+from studio.ui.project_view import ProjectViews
 from studio.ui.studio import Studio
 from studio.voices import VoiceLibrary
 
 ROOT = Path(__file__).parent
 UPLOAD_LIMIT = "25mb"
+Step = Progress | tuple[SpokenLines, ...]
+ON_ZERO_GPU = spaces is not None and bool(os.environ.get("SPACES_ZERO_GPU"))
 GPU_SECONDS_PER_CHARACTER, GPU_SECONDS_TO_START, MOST_GPU_SECONDS = 0.08, 15, 120
 
 
-def _gpu_seconds(conversations: Sequence[Conversation], *_: object) -> int:
-    characters = sum(len(conversation.text) for conversation in conversations)
+def _gpu_seconds(request: SpeechRequest, *_: object) -> int:
+    characters = max(request.takes, request.most_takes) * sum(
+        len(line.text)
+        for index, conversation in enumerate(request.conversations)
+        for number, line in enumerate(conversation.lines)
+        if request.wants(index, number)
+    )
     return min(MOST_GPU_SECONDS, GPU_SECONDS_TO_START + round(GPU_SECONDS_PER_CHARACTER * characters))
 
 
-def speak(
-    conversations: Sequence[Conversation],
-    sampling: Sampling,
-    way: Way,
-    cancelled: Callable[[], bool] = lambda: False,
-) -> Iterator[Progress | list[Reading]]:
+def speak(request: SpeechRequest, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Step]:
     """The one function that needs the GPU; it reaches the engine through the module, as ZeroGPU wants it."""
-    yield from engine.speak(conversations, sampling, way, cancelled)
+    yield from engine.speak(request, cancelled)
 
 
-def _speaker() -> Callable[..., Iterator[Progress | list[Reading]]]:
+def _speaker() -> Callable[..., Iterator[Step]]:
     """`speak`, or on ZeroGPU its double in a forked worker, which no stop flag of ours reaches: closing ends it."""
-    if spaces is None or not os.environ.get("SPACES_ZERO_GPU"):
+    if not ON_ZERO_GPU:
         return speak
     on_gpu = spaces.GPU(duration=_gpu_seconds)(speak)
 
-    def speak_on_zero_gpu(
-        conversations: Sequence[Conversation], sampling: Sampling, way: Way, cancelled: Callable[[], bool]
-    ) -> Iterator[Progress | list[Reading]]:
-        for step in on_gpu(conversations, sampling, way):
+    def speak_on_zero_gpu(request: SpeechRequest, cancelled: Callable[[], bool]) -> Iterator[Step]:
+        for step in on_gpu(request):
             yield step
             if cancelled():
                 return
@@ -112,61 +127,22 @@ def _speaker() -> Callable[..., Iterator[Progress | list[Reading]]]:
     return speak_on_zero_gpu
 
 
-OPUS_KBPS, MP3_KBPS, PCM_RATES = (6, 12, 24), (16, 32, 64), (8_000, 16_000)
-
-
-def _codecs() -> list[CodecFamily]:
+def _lab_codecs() -> LabCodecs:
     """What the codec lab compares: the resident tokenizer, X-Codec2 if it is here, and codecs everybody knows."""
-    families = [_higgs_family(tokenizer)]
+    families = [higgs_family(engine.codec, tokenizer)]
     bundled = CHECKPOINTS["xcodec2-mini"]
     if settings.xcodec2:
-        families.append(_xcodec2_family(find_checkpoint(settings.xcodec2, "xcodec2")))
+        families.append(xcodec2_family(find_checkpoint(settings.xcodec2, "xcodec2"), engine.device))
     elif bundled.folder and (bundled.folder / "model.safetensors").is_file():
-        families.append(_xcodec2_family(bundled))
-    return [*families, *_classic_families()]
-
-
-def _higgs_family(checkpoint: Checkpoint) -> CodecFamily:
-    codec = engine.codec
-    kbps = codec.frame_rate * (codec.codebook_size - 1).bit_length() / 1000
-    offers = (
-        Offer(f"higgs-{count}", f"{count} · {count * kbps:g} kbit/s", lambda: codec, count)
-        for count in range(1, codec.codebooks + 1)
-    )
-    about = f"{codec.sample_rate / 1000:g} kHz, by codebooks · {checkpoint.title} · licence: {checkpoint.licence}"
-    return CodecFamily("higgs", "Higgs Audio V2 tokenizer", about, tuple(offers), checkpoint.source, neural=True)
-
-
-def _xcodec2_family(checkpoint: Checkpoint) -> CodecFamily:
-    @cache
-    def load() -> XCodec2:
-        return XCodec2.load(locate(checkpoint, print), engine.device)
-
-    about = f"16 kHz, one codebook · {checkpoint.title} · licence: {checkpoint.licence}"
-    offer = Offer("xcodec2", "0.8 kbit/s", load)
-    return CodecFamily("xcodec2", "X-Codec2", about, (offer,), checkpoint.source, neural=True)
-
-
-def _classic_families() -> list[CodecFamily]:
-    """Codecs everybody knows, each bitrate one codec of its own."""
-
-    def offer(key: str, label: str, codec: Opus | Mp3 | Pcm16) -> Offer:
-        return Offer(key, label, lambda: codec)
-
-    opus = tuple(offer(f"opus-{kbps}", f"{kbps} kbit/s", Opus(kbps)) for kbps in OPUS_KBPS)
-    mp3 = tuple(offer(f"mp3-{kbps}", f"{kbps} kbit/s", Mp3(kbps)) for kbps in MP3_KBPS)
-    pcm = tuple(
-        offer(f"pcm-{rate // 1000}", f"{rate // 1000} kHz · {rate * 16 // 1000} kbit/s", Pcm16(rate))
-        for rate in PCM_RATES
-    )
-    return [
-        CodecFamily("opus", "Opus", "speech and music of the web, by libopus", opus),
-        CodecFamily("mp3", "MP3", "by LAME", mp3),
-        CodecFamily("pcm", "16-bit PCM", "uncompressed, limited to a sample rate", pcm),
-    ]
+        families.append(xcodec2_family(bundled, engine.device))
+    families += classic_families()
+    return LabCodecs(families, spaces.GPU(duration=lab_gpu_seconds)) if ON_ZERO_GPU else LabCodecs(families)
 
 
 def _studio() -> Studio:
+    recogniser = Recogniser()
+    if recogniser.name:
+        engine.recognise = recogniser.words  # takes are then judged by their words too
     return Studio(
         jobs=Jobs(_speaker()),
         codec=engine.codec,
@@ -175,16 +151,26 @@ def _studio() -> Studio:
         checkpoint_title=checkpoint.title,
         checkpoint_about=checkpoint.about,
         checkpoint_licence=checkpoint.licence,
-        voices=VoiceLibrary(ROOT / "assets" / "voices", own_voices),
+        voices=VoiceLibrary(
+            ROOT / "assets" / "voices", own_voices, shared=bool(settings.voices), copies=readings, forget=engine.forget
+        ),
+        recogniser=recogniser,
         presets=load_presets(),
+        projects=ProjectStore(projects),
+        views=ProjectViews(readings, lambda: engine.peak_memory_bytes),
         readings=readings,
-        codecs=_codecs(),
+        codecs=_lab_codecs(),
     )
 
 
 try:
     engine = LocalEngine.load(
-        checkpoint, tokenizer=settings.tokenizer, device=settings.device, dtype=settings.dtype, say=print
+        checkpoint,
+        tokenizer=settings.tokenizer,
+        device=settings.device,
+        dtype=settings.dtype,
+        quantize=settings.quantize,
+        say=print,
     )
     studio = _studio()
 except StudioError as problem:
@@ -199,6 +185,8 @@ if __name__ == "__main__":
         ssr_mode=False,  # its proxy would not pass our own routes on
         run_history=False,  # visitors' voices do not belong into a browser's history
         footer_links=["api", "settings"],
-        app_kwargs=web_parts(studio.readings, server_name, os.environ.get("HIGGS_ALLOWED_HOSTS", "")),
+        app_kwargs=web_parts(
+            (readings, projects), studio.jobs.live, server_name, os.environ.get("HIGGS_ALLOWED_HOSTS", "")
+        ),
         **look(),
     )

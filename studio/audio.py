@@ -127,6 +127,16 @@ def _write(audio: Audio, path: Path, container: str, subtype: str) -> Path:
     return path
 
 
+def timeless(wav: bytes) -> bytes:
+    """A WAV without the moment of writing, which libsndfile puts behind the version of its PEAK chunk."""
+    at = 12
+    while at + 16 <= len(wav) and wav[at : at + 4] != b"data":
+        if wav[at : at + 4] == b"PEAK":
+            return wav[: at + 12] + bytes(4) + wav[at + 16 :]
+        at += 8 + (size := int.from_bytes(wav[at + 4 : at + 8], "little")) + size % 2
+    return wav
+
+
 def read_wav(path: Path) -> Audio:
     """Read a file of our own making: no limits, no notes."""
     samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
@@ -139,6 +149,7 @@ def read_recording(
     *,
     shortest_seconds: float = 1.0,
     longest_seconds: float = MAX_UPLOAD_SECONDS,
+    as_it_is: bool = False,
 ) -> Recording:
     """Read a recording from a person: bounded, checked, mono, free of DC.
 
@@ -147,9 +158,11 @@ def read_recording(
         name: What the person calls it; the file's own name if absent.
         shortest_seconds: Shorter ones are refused.
         longest_seconds: Longer ones are refused, from the header where it is honest.
+        as_it_is: Two channels stay two and an offset stays in, for whoever wants to look at them.
 
     Returns:
-        Mono audio at the file's own rate, and a note for everything that was repaired or is worth knowing.
+        Audio at the file's own rate, mono unless `as_it_is`, and a note for everything that was repaired or is worth
+        knowing.
 
     Raises:
         BadAudio: with the file's name, what is wrong and what to do.
@@ -168,7 +181,8 @@ def read_recording(
     try:
         with soundfile.SoundFile(path) as file:
             _check_header(file, shown, longest_seconds)
-            mono, channels, sample_rate = _read_mono(file, shown, longest_seconds), file.channels, file.samplerate
+            channels, sample_rate = file.channels, file.samplerate
+            samples = _read_samples(file, shown, longest_seconds, keep=as_it_is and channels <= 2)
     except (soundfile.LibsndfileError, TypeError):  # TypeError: soundfile asks what is in a file named .raw
         raise BadAudio(
             f"“{shown}” is not a sound file that can be read. Use WAV, FLAC, Ogg, MP3 or AIFF; convert others first."
@@ -178,7 +192,9 @@ def read_recording(
         notes.append(f"{channels} channels were mixed to one.")
     if sample_rate < FULL_BAND_RATE:
         notes.append(f"It was recorded at {sample_rate / 1000:g} kHz, so the voice will sound dull.")
-    return _checked(mono, sample_rate, shown, shortest_seconds, notes)
+    audio = Audio(samples, sample_rate)
+    _check_sound(audio, shown, shortest_seconds)
+    return Recording(audio, tuple(notes)) if as_it_is else _centred(audio, notes)
 
 
 def _check_header(file: soundfile.SoundFile, shown: str, longest_seconds: float) -> None:
@@ -203,8 +219,8 @@ def _too_long(shown: str, seconds: float, longest_seconds: float) -> str:
     return f"“{shown}” lasts {length}; at most {longest_seconds:.0f} seconds are read. Cut out the part you need."
 
 
-def _read_mono(file: soundfile.SoundFile, shown: str, longest_seconds: float) -> np.ndarray:
-    """Decode block by block, mixing down as it goes. Shape: float32 [N]."""
+def _read_samples(file: soundfile.SoundFile, shown: str, longest_seconds: float, *, keep: bool) -> np.ndarray:
+    """Decode block by block, mixing down as it goes unless channels are to be kept. Shape: float32 [C, N]."""
     blocks: list[np.ndarray] = []
     frames = 0
     for block in _blocks(file):
@@ -216,8 +232,8 @@ def _read_mono(file: soundfile.SoundFile, shown: str, longest_seconds: float) ->
         frames += len(block)
         if frames > longest_seconds * file.samplerate:  # a header may say less than there is
             raise BadAudio(_too_long(shown, frames / file.samplerate, longest_seconds))
-        blocks.append(block.mean(axis=1))
-    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+        blocks.append(block if keep else block.mean(axis=1, keepdims=True))
+    return np.concatenate(blocks).T if blocks else np.zeros((1, 0), np.float32)
 
 
 def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
@@ -225,20 +241,23 @@ def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
         yield block
 
 
-def _checked(mono: np.ndarray, sample_rate: int, shown: str, shortest_seconds: float, notes: list[str]) -> Recording:
-    seconds = len(mono) / sample_rate
-    if seconds < shortest_seconds:
-        raise BadAudio(f"“{shown}” lasts {seconds:.2f} s; at least {shortest_seconds:g} s are needed.")
-    offset = float(mono.mean())
-    centred = mono - np.float32(offset)
-    audio = Audio(centred[None], sample_rate)
-    if audio.rms_dbfs < SILENCE_DBFS:
+def _check_sound(audio: Audio, shown: str, shortest_seconds: float) -> None:
+    """Refuse what is too short or silent."""
+    if audio.duration_seconds < shortest_seconds:
+        raise BadAudio(f"“{shown}” lasts {audio.duration_seconds:.2f} s; at least {shortest_seconds:g} s are needed.")
+    centred = audio.samples - audio.samples.mean(axis=1, keepdims=True)
+    if Audio(centred, audio.sample_rate).rms_dbfs < SILENCE_DBFS:
         raise BadAudio(f"“{shown}” is silent (below {SILENCE_DBFS:.0f} dBFS). Check the microphone or the file.")
-    if abs(offset) <= LARGEST_DC:
-        audio = Audio(mono[None], sample_rate)  # nothing to mend: keep the very samples
-    else:
+
+
+def _centred(mono: Audio, notes: list[str]) -> Recording:
+    """Without an offset, if it has one worth the name; and what is to be said of clipping."""
+    offset = float(mono.samples.mean())
+    audio = mono  # nothing to mend: the very samples
+    if abs(offset) > LARGEST_DC:
+        audio = Audio(mono.samples - np.float32(offset), mono.sample_rate)
         notes.append(f"A DC offset of {offset:+.0%} was removed.")
-    clipped = float(np.mean(np.abs(mono) >= 0.999))
+    clipped = float(np.mean(np.abs(mono.samples) >= 0.999))
     if clipped > CLIPPED_SHARE:
         notes.append(f"{clipped:.0%} of it is clipped; a quieter recording will sound better.")
     return Recording(audio, tuple(notes))

@@ -287,3 +287,37 @@ def _checked(folder: Path, kind: Kind) -> Path:
         why = f"only {pickled[0]}, and pickled weights are not read" if pickled else "no weights"
         raise CheckpointMissing(f"{folder} holds {why}. Save it with save_pretrained, which writes safetensors.")
     return folder
+
+
+def cached_recognisers(cache: Path | None = None) -> list[Path]:
+    """Whisper checkpoints that are complete in the hub's cache on this machine, the largest first.
+
+    Args:
+        cache: The hub's cache; by default the one huggingface_hub uses.
+    """
+    if cache is None:
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        cache = Path(HF_HUB_CACHE)
+    found = [config.parent for config in cache.glob("models--*/snapshots/*/config.json") if _is_whisper(config)]
+    return sorted(found, key=lambda folder: (-_weight(folder), str(folder)))
+
+
+def repository_of(snapshot: Path) -> str:
+    """What a snapshot in the hub's cache is called: `owner/name@commit`."""
+    return f"{snapshot.parent.parent.name.removeprefix('models--').replace('--', '/')}@{snapshot.name[:12]}"
+
+
+def _is_whisper(config: Path) -> bool:
+    folder = config.parent
+    try:
+        kind = json.loads(config.read_text("utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        return False
+    words = (folder / "tokenizer.json").is_file() or (folder / "vocab.json").is_file()
+    ears = (folder / "preprocessor_config.json").is_file()
+    return kind == "whisper" and words and ears and _complete(folder)
+
+
+def _weight(folder: Path) -> int:
+    return sum(path.stat().st_size for path in _weights(folder))

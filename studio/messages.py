@@ -54,14 +54,21 @@ def scene_items(conversation: Conversation) -> list[Item]:
     return items
 
 
-def turns(conversation: Conversation) -> list[tuple[str, Item]]:
-    """User and assistant turns: reference recordings with their transcripts, then what is to be spoken."""
+def turns(conversation: Conversation, earlier: Sequence[tuple[int, Reference]] = ()) -> list[tuple[str, Item]]:
+    """User and assistant turns: reference recordings with their transcripts, then what is to be spoken.
+
+    Args:
+        conversation: What to speak.
+        earlier: Lines said before, as speaker and recording; they stand between the two.
+    """
     found: list[tuple[str, Item]] = []
     for index, speaker in enumerate(conversation.speakers):
         reference = speaker.voice.reference
         if reference and conversation.references_in == "turns":
             found.append(("user", _tagged(conversation, index, reference.transcript)))
             found.append(("assistant", reference))
+    for index, said in earlier:
+        found += [("user", _tagged(conversation, index, said.transcript)), ("assistant", said)]
     spoken = "\n".join(_tagged(conversation, line.speaker, line.text) for line in conversation.lines)
     return [*found, ("user", spoken)]
 

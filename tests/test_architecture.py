@@ -8,30 +8,41 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 FLOORS = {
-    9: {"app", "studio.speak"},
+    9: {"app", "studio.speak", "studio.batch", "studio.lab_codecs"},
     8: {"studio.ui"},
-    7: {"studio.serve"},
-    6: {"studio.engine"},
-    5: {"studio.takes", "studio.mixing", "studio.project", "studio.speech", "studio.draft", "studio.presets"},
-    4: {"studio.conversation", "studio.script", "studio.messages"},
-    3: {"studio.voices", "studio.codecs", "studio.lab"},
-    2: {
-        *("studio.audio", "studio.codes", "studio.sampling", "studio.checkpoints"),
-        *("studio.text", "studio.workspace", "studio.settings", "studio.torchaudio_on_cpu"),
+    7: {"studio.serve", "studio.batch_queue"},
+    6: {"studio.engine", "studio.export", "studio.script_files", "studio.project_file", "studio.verify"},
+    5: {
+        *("studio.takes", "studio.mixing", "studio.speech", "studio.draft", "studio.presets"),
+        *("studio.project", "studio.project_json", "studio.project_store"),
     },
-    1: {"studio.errors"},
+    4: {"studio.conversation", "studio.script", "studio.messages", "studio.health"},
+    3: {"studio.voices", "studio.voice_file", "studio.recognition", "studio.codecs", "studio.lab"},
+    2: {
+        *("studio.audio", "studio.codes", "studio.sampling", "studio.checkpoints", "studio.consent"),
+        *("studio.text", "studio.workspace", "studio.settings", "studio.torchaudio_on_cpu"),
+        *("studio.strict_json", "studio.durable", "studio.archive"),
+    },
+    1: {"studio.errors", "studio.version"},
 }
 TRAINING = "studio.training"  # makes what is bundled: may import all but ui and serve, and nothing imports it
 
 # On one floor a room may use its neighbours as written here, and no others.
 NEIGHBOURS = {
+    "app": {"studio.lab_codecs"},
     "studio.codes": {"studio.audio"},
+    "studio.consent": {"studio.text"},
+    "studio.voices": {"studio.lab"},
+    "studio.voice_file": {"studio.voices", "studio.lab"},
+    "studio.archive": {"studio.audio"},
     "studio.script": {"studio.conversation"},
     "studio.messages": {"studio.conversation"},
     "studio.presets": {"studio.draft"},
     "studio.speech": {"studio.takes"},
     "studio.takes": {"studio.mixing"},
     "studio.project": {"studio.draft", "studio.mixing", "studio.takes"},
+    "studio.project_json": {"studio.draft", "studio.mixing", "studio.project", "studio.takes"},
+    "studio.project_store": {"studio.draft", "studio.project", "studio.project_json"},
 }
 # Lower floors that a room does without all the same.
 KEPT_APART = {
@@ -42,11 +53,12 @@ KEPT_APART = {
 ONLY_HERE = {
     "gradio": {"app", "studio.ui", "studio.serve.web"},
     "starlette": {"studio.serve"},
-    "transformers": {"studio.engine", "studio.codecs", TRAINING},
-    "torch": {"studio.engine", "studio.codecs", TRAINING},
+    "transformers": {"studio.engine", "studio.codecs", "studio.recognition", TRAINING},
+    "torch": {"studio.engine", "studio.codecs", "studio.recognition", TRAINING},
     "torchaudio": {TRAINING},
     "huggingface_hub": {"studio.checkpoints"},
     "librosa": {"studio.lab", TRAINING},
+    "peft": {TRAINING},
     "spaces": {"app"},
 }
 

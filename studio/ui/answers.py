@@ -24,6 +24,19 @@ def told(text: str, *, wrong: bool) -> Any:
     return gr.update(value=f'<p class="{look}" role="{role}">{html.escape(text)}</p>', visible=True)
 
 
+def answering_page(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+    """A function that the page's own scripts call: it takes one object, and a `StudioError` comes back as `problem`."""
+
+    @functools.wraps(answer)
+    def read(asked: Any) -> dict[str, Any]:
+        try:
+            return answer(asked if isinstance(asked, dict) else {})
+        except StudioError as problem:
+            return {"problem": str(problem)}
+
+    return read
+
+
 def answering(handler: Handler) -> Handler:
     """Turn a `StudioError` of a handler into a message on the page; everything else propagates."""
     if inspect.isgeneratorfunction(handler):

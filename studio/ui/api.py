@@ -6,6 +6,7 @@ path, facts = client.predict({"speakers": [{"name": "Alma", "kind": "reference",
                               "lines": [{"speaker": 0, "text": "Good morning."}]}, 7, api_name="/speak")
 """
 
+import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from studio.audio import write_wav
 from studio.draft import Draft
 from studio.errors import BadConversation, StudioError
 from studio.sampling import Sampling, fresh_seed
+from studio.speech import SpeechRequest, readings_of
 from studio.ui.answers import message
 from studio.ui.studio import Studio
 
@@ -28,16 +30,20 @@ def speak_endpoint(studio: Studio) -> None:
     with gr.Row(visible=False):
         conversation = gr.JSON(label="conversation")
         seed = gr.Number(-1, label="seed", precision=0)
+        takes = gr.Number(1, label="takes", precision=0)
+        context = gr.Number(0, label="context", precision=0)
         audio = gr.Audio(label="audio", type="filepath")
         facts = gr.JSON(label="facts")
         button = gr.Button("speak")
 
-    def speak(conversation: dict[str, Any], seed: int, request: gr.Request) -> Iterator[tuple[Any, Any]]:
+    def speak(conversation: dict[str, Any], seed: int, takes: int, context: int) -> Iterator[tuple[Any, Any]]:
         """Speak one conversation.
 
         Args:
             conversation: Scene, speakers and lines, as the page writes them: see studio/draft.py.
             seed: The same seed gives the same speech; -1 draws one.
+            takes: How many takes of each line are made; the best one is given.
+            context: How many earlier lines each line hears in its prompt.
 
         Returns:
             A 32-bit float WAV at the codec's rate, and the facts: checkpoint, seed, times of each line.
@@ -48,7 +54,10 @@ def speak_endpoint(studio: Studio) -> None:
             if len(conversations) > 1:
                 raise BadConversation("/speak takes one conversation: send those between dividers one by one.")
             sampling = Sampling().with_seed(int(seed) if seed is not None and seed >= 0 else fresh_seed())
-            job = studio.jobs.submit(request.session_hash or "", conversations, sampling, draft.way)
+            wanted = SpeechRequest(
+                tuple(conversations), sampling, draft.way, takes=int(takes or 1), context=int(context or 0)
+            )
+            job = studio.jobs.submit(secrets.token_hex(16), wanted, "/speak")
         except StudioError as problem:
             raise message(problem) from None
         try:
@@ -59,13 +68,14 @@ def speak_endpoint(studio: Studio) -> None:
             studio.jobs.cancel(job)  # nobody listens any more
         if job.problem:
             raise message(job.problem)
-        reading = job.readings[0]
+        reading = readings_of(job.request, job.spoken)[0]
+        job.forget()
         with tempfile.TemporaryDirectory() as folder:  # Gradio takes its own copy
             yield str(write_wav(reading.audio, Path(folder) / "speech.wav")), reading.facts()
 
     button.click(
         speak,
-        inputs=[conversation, seed],
+        inputs=[conversation, seed, takes, context],
         outputs=[audio, facts],
         api_name="speak",
         concurrency_limit=None,

@@ -8,7 +8,7 @@ import gradio as gr
 from studio.conversation import Line
 from studio.draft import Draft, Row, same_ids
 from studio.errors import BadConversation, StudioError
-from studio.script import parse_script, print_script
+from studio.script import UnknownSpeakers, parse_script, print_script
 from studio.ui.studio import Studio, static
 from studio.ui.voice_panel import own_cards, voice_cards
 
@@ -21,20 +21,18 @@ def script_editor(studio: Studio, draft: Draft) -> gr.HTML:
         script, names = _asked(asked, "script", str, ""), _asked(asked, "names", list, [])
         try:
             parts = parse_script(script, [str(name) for name in names])
+        except UnknownSpeakers as problem:
+            return {"problem": str(problem), "unknown": list(problem.names)}
         except StudioError as problem:
             return {"problem": str(problem)}
-        return {"lines": [_row(part) for part in parts]}
+        rows = [None if part is None else Row(part.speaker, part.text) for part in parts]
+        return {"lines": [_json(row) for row in same_ids(rows, _rows(asked))]}
 
     def print_rows(asked: Any) -> str:
         """The plain script of rows."""
         names = _asked(asked, "names", list, [])
-        try:
-            rows = Draft.read({"lines": _asked(asked, "lines", list, [])}).rows
-        except StudioError:
-            return ""
-        return print_script(
-            [None if row is None else Line(row.speaker, row.text) for row in rows], [str(name) for name in names]
-        )
+        lines = [None if row is None else Line(row.speaker, row.text) for row in _rows(asked)]
+        return print_script(lines, [str(name) for name in names])
 
     def own_voices(asked: Any) -> list[dict[str, Any]]:
         """Cards of the visitor's voices that are still here."""
@@ -63,8 +61,16 @@ def _asked(asked: Any, key: str, kind: type, absent: Any) -> Any:
     return value if isinstance(value, kind) else absent
 
 
-def _row(part: Line | None) -> dict[str, Any]:
-    return {"divider": True} if part is None else {"speaker": part.speaker, "text": part.text}
+def _rows(asked: Any) -> tuple[Row | None, ...]:
+    """The rows the script in the browser has now; none if they cannot be read."""
+    try:
+        return Draft.read({"lines": _asked(asked, "lines", list, [])}).rows
+    except StudioError:
+        return ()
+
+
+def _json(row: Row | None) -> dict[str, Any]:
+    return {"divider": True} if row is None else row.as_json()
 
 
 def _numbered(parts: list[Line | None]) -> tuple[Row | None, ...]:
@@ -79,6 +85,18 @@ def _numbered(parts: list[Line | None]) -> tuple[Row | None, ...]:
     return tuple(rows)
 
 
+def shown_draft(value: Any) -> Draft:
+    """The draft as the editor holds it, whatever is being typed into the plain script.
+
+    Raises:
+        BadConversation: the page has not finished loading.
+        BadSetting: what came is no draft.
+    """
+    if not isinstance(value, dict) or "draft" not in value:
+        raise BadConversation("The page has not finished loading. Try again in a moment.")
+    return Draft.read(value["draft"])
+
+
 def read_draft(value: Any) -> Draft:
     """The draft as the editor holds it; while the plain script is open, that is what counts.
 
@@ -86,9 +104,7 @@ def read_draft(value: Any) -> Draft:
         BadConversation: the plain script cannot be understood.
         BadSetting: what came is no draft.
     """
-    if not isinstance(value, dict) or "draft" not in value:
-        raise BadConversation("The page has not finished loading. Try again in a moment.")
-    draft = Draft.read(value["draft"])
+    draft = shown_draft(value)
     if isinstance(value.get("script"), str):
         rows = _numbered(parse_script(value["script"], draft.names))
         draft = replace(draft, rows=same_ids(rows, draft.rows))

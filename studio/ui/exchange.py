@@ -27,7 +27,7 @@ Data = dict[Any, Any]
 
 def exchange_panel(studio: Studio, editor: gr.HTML) -> None:
     """Build the panel, folded."""
-    with gr.Accordion("Import and export", open=False):
+    with gr.Accordion("Chat messages", open=False):
         gr.Markdown(
             "Chat messages as Higgs Audio V2 reads them. Recordings are named by file name: add them under "
             "*Add a voice*; nothing is fetched from anywhere."

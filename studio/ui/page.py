@@ -7,10 +7,13 @@ from studio.ui.codec_api import codec_endpoints
 from studio.ui.codec_tab import codec_tab
 from studio.ui.conversation_tab import conversation_tab
 from studio.ui.studio import Studio, static
+from studio.ui.voice_api import voice_endpoint
+from studio.ui.voices_tab import voices_tab
 
 SCRIPTS = (
-    *("core.js", "pictures.js", "editor.js", "sound_view.js", "status.js"),
-    *("player.js", "bench.js", "measures.js", "blind.js"),
+    *("core.js", "pictures.js", "player.js", "live.js", "editor.js", "takes.js", "sound_view.js", "status.js"),
+    *("bench.js", "measures.js", "blind.js"),
+    *("trim.js", "doctor.js", "voices.js"),
 )
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]  # nothing is fetched
 
@@ -33,10 +36,13 @@ def build_page(studio: Studio) -> gr.Blocks:
         )
         with gr.Tabs():
             with gr.Tab("Conversation", id="conversation"):
-                spoken = conversation_tab(studio, page)
-            with gr.Tab("Codec lab", id="codec"):
-                codec_tab(studio, spoken)
+                project = conversation_tab(studio, page)
+            with gr.Tab("Voices", id="voices", render_children=True):
+                voices_tab(studio)
+            with gr.Tab("Codec lab", id="codec") as lab:
+                codec_tab(studio, project, lab)
         speak_endpoint(studio)
+        voice_endpoint(studio)
         codec_endpoints(studio)
     return page
 

@@ -1,5 +1,6 @@
-"""What the status line says of a job, and how far each row of the script is. Its script is `status.js`."""
+"""What the status line says of the jobs of a project, and how far each row is. Its script is `status.js`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from studio.errors import StudioError
@@ -7,20 +8,35 @@ from studio.serve.jobs import Job
 from studio.takes import Stop
 from studio.ui.studio import Studio
 
+LISTED = 6  # jobs, the latest
+
 Data = dict[Any, Any]
 
 
-def waiting(studio: Studio, job: Job) -> Data:
-    """Before the first frame."""
+def of_jobs(studio: Studio, jobs: Sequence[Job]) -> Data:
+    """Where the jobs of a project stand: the running one in words, all of them as a list when there are several."""
+    active = [job for job in jobs if not job.finished]
+    listed = jobs[-max(LISTED, len(active)) :]
+    several = [_listed(studio, job) for job in listed] if len(active) > 1 else []
+    if not active:
+        return _over(jobs[-1]) if jobs else {"state": "idle"}
+    first = active[0]
+    live = {"live": first.live_token} if first.live_token and first.progress else {}
+    states = [state for job in active for state in line_states(job)]
+    if not first.progress:
+        return {"state": "running", "text": _waiting(studio, first), "lines": states, "jobs": several} | live
+    return _running(first) | {"lines": states, "jobs": several} | live
+
+
+def _waiting(studio: Studio, job: Job) -> str:
     ahead = studio.jobs.ahead(job)
     if not ahead:
-        return {"state": "running", "text": "Reading the prompt …"}
+        return "Reading the prompt …"
     others = "one other" if ahead == 1 else f"{ahead} others"
-    return {"state": "running", "text": f"Waiting for {others} to finish …"}
+    return f"Waiting for {others} to finish …"
 
 
-def running(job: Job) -> Data:
-    """While frames come."""
+def _running(job: Job) -> Data:
     progress = job.progress
     assert progress is not None
     if job.stopping:
@@ -29,8 +45,23 @@ def running(job: Job) -> Data:
         left = progress.seconds_left
         still = "" if left is None else f", about {max(1, round(left))} s left"
         text = f"Speaking: {progress.frames} frames, {progress.audio_seconds:.1f} s of speech{still}"
-    share = min(1.0, progress.frames / max(1, progress.expected_frames))
-    return {"state": "running", "text": text, "share": share, "lines": line_states(job)}
+    return {"state": "running", "text": text, "share": _share(job)}
+
+
+def _share(job: Job) -> float:
+    return min(1.0, job.progress.frames / max(1, job.progress.expected_frames)) if job.progress else 0.0
+
+
+def _listed(studio: Studio, job: Job) -> Data:
+    words = {"waiting": "waiting", "running": "speaking", "done": "done", "failed": "not done"}[job.state]
+    ahead = studio.jobs.ahead(job)
+    return {
+        "id": job.id,
+        "title": job.title,
+        "state": job.state,
+        "words": f"{words}, {ahead} before it" if ahead else words,
+        "share": 1.0 if job.state == "done" else _share(job),
+    }
 
 
 def line_states(job: Job) -> list[Data]:
@@ -39,40 +70,31 @@ def line_states(job: Job) -> list[Data]:
         return []
     return [
         {
-            "row": job.conversations[part.conversation].lines[index].number,
+            "row": job.request.conversations[part.conversation].lines[index].row,
             "state": part.state,
             "seconds": part.frames / job.progress.frame_rate,
         }
         for part in job.progress.lines
         for index in part.lines
-        if part.frames or not job.finished
     ]
 
 
-def done(job: Job, remembered: list[str]) -> Data:
-    """When there is something to hear; the browser is to remember these tokens."""
-    seconds = sum(reading.duration_seconds for reading in job.readings)
-    cut = sum(stop not in (Stop.ENDED, Stop.STOPPED) for reading in job.readings for stop in reading.stops)
-    text = f"Done: {seconds:.1f} s of speech in {sum(reading.compute_seconds for reading in job.readings):.1f} s."
+def _over(job: Job) -> Data:
+    """When nothing is left to do: what came of the last job."""
+    if job.problem:
+        return {"state": "done" if job.stopping else "failed", "text": str(job.problem)}
+    seconds = sum(part.take.seconds for part in job.spoken)
+    compute = sum(take.compute_seconds for part in job.spoken for take in part.takes)
+    cut = sum(part.take.stop not in (Stop.ENDED, Stop.STOPPED) for part in job.spoken)
+    text = f"Done: {seconds:.1f} s of speech in {compute:.1f} s."
     if job.stopping:
         text = f"Stopped: {seconds:.1f} s of speech were kept."
     elif cut:
         which = "One take was cut" if cut == 1 else f"{cut} takes were cut"
         text += f" {which}; the reasons stand under the pictures."
-    notes = sorted({note for conversation in job.conversations for note in conversation.check()})
-    return {"state": "done", "text": text, "lines": line_states(job), "notes": notes, "remember": remembered}
-
-
-def drawing(job: Job) -> Data:
-    """When all is spoken and the pictures are being made."""
-    return {"state": "running", "text": "Drawing the pictures …", "lines": line_states(job)}
-
-
-def failed(job: Job) -> Data:
-    """When a job ended with nothing to hear: by itself, or because it was stopped before it began."""
-    if job.stopping:
-        return {"state": "done", "text": str(job.problem)}
-    return {"state": "failed", "text": str(job.problem)}
+    notes = sorted({note for conversation in job.request.conversations for note in conversation.check()})
+    notes += sorted({note for part in job.spoken for note in part.notes})
+    return {"state": "done", "text": text, "notes": notes, "stopped": job.stopping}
 
 
 def refused(problem: StudioError) -> Data:

@@ -1,13 +1,17 @@
 """What the page is given to work with. It makes none of it and never sees a model."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from studio.codes import Codec
 from studio.presets import Preset
+from studio.project_store import ProjectStore
+from studio.recognition import Recogniser
 from studio.serve.jobs import Jobs
-from studio.ui.offers import CodecFamily
+from studio.ui.comparison import Comparisons
+from studio.ui.offers import Codecs
+from studio.ui.project_view import ProjectViews
 from studio.voices import VoiceLibrary
 from studio.workspace import Workspace
 
@@ -26,9 +30,13 @@ class Studio:
     checkpoint_about: str
     checkpoint_licence: str
     voices: VoiceLibrary
+    recogniser: Recogniser
     presets: Mapping[str, Preset]
-    readings: Workspace  # spoken conversations and compared clips, by token
-    codecs: Sequence[CodecFamily]  # what the lab compares; the first is the one that speaks
+    projects: ProjectStore  # drafts with the takes of their lines, by token
+    views: ProjectViews  # how they look
+    readings: Workspace  # mixes and compared clips, by token
+    codecs: Codecs  # of the lab; the first family is the one that speaks
+    comparisons: Comparisons = field(default_factory=Comparisons)  # the lab's one queue, of page and programs alike
 
 
 def static(name: str) -> str:

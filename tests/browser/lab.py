@@ -20,11 +20,23 @@ def open_lab(page: Page) -> Page:
 
 
 def choose_codecs(page: Page, wanted: Sequence[tuple[str, str]]) -> None:
-    """Tick exactly these: the family's place, and how the label begins."""
-    for family in EVERY:
-        for box in page.locator(f"{family} label").all():
-            label = box.inner_text().strip()
-            box.locator("input").set_checked(any(family == one and label.startswith(words) for one, words in wanted))
+    """Tick exactly these: the family's place, and how the label begins.
+
+    Looked at again until nothing is left to tick: a page that is still being built may put its first ticks back.
+    """
+    while any(_ticked(page, family, [words for one, words in wanted if one == family]) for family in EVERY):
+        pass
+
+
+def _ticked(page: Page, family: str, wanted: Sequence[str]) -> bool:
+    """Whether anything had to be ticked or unticked."""
+    labels, changed = page.locator(f"{family} label"), False
+    for index, text in enumerate(labels.all_inner_texts()):
+        box = labels.nth(index).locator("input")
+        if text.strip().startswith(tuple(wanted)) != box.is_checked():
+            box.click()
+            changed = True
+    return changed
 
 
 def compare(page: Page, expected: int) -> None:

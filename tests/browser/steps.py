@@ -56,13 +56,23 @@ def lines(page: Page) -> list[str]:
     return page.locator(".hs-row textarea").evaluate_all("rows => rows.map(row => row.value)")
 
 
-def add_voice(page: Page, path: Path, name: str, transcript: str) -> None:
-    """Fill in the panel *Add a voice* and send it off."""
-    if not page.get_by_role("button", name="Add this voice").is_visible():
+def upload_voice(page: Page, path: Path) -> None:
+    """Open the tab Voices and send a recording."""
+    if not page.locator("#hs-recording").is_visible():
         page.get_by_role("button", name="Add a voice").click()
     page.locator("#hs-recording input[type=file]").set_input_files(path)
-    expect(page.locator("#hs-recording").get_by_label("Play", exact=True)).to_be_visible()
+
+
+def add_voice(page: Page, path: Path | None, name: str, transcript: str) -> None:
+    """Make a recording, or the one that is open, a voice that can speak, and go back to the conversation."""
+    if path:
+        upload_voice(page, path)
+    expect(page.get_by_text("Before it can speak:")).to_be_visible()
     page.get_by_label("Name", exact=True).fill(name)
     page.get_by_label("What is said in it").fill(transcript)
-    page.get_by_label("This is my voice").check()
-    page.get_by_role("button", name="Add this voice").click()
+    page.get_by_label("Whose voice it is").fill("Hugo Example")
+    page.get_by_label("Who says so").fill("Hugo Example")
+    page.get_by_label("That it may be used").fill("I agree that my voice is cloned for this test.")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator(".hs-label").get_by_text("Saved.")).to_be_visible()
+    page.get_by_role("tab", name="Conversation").click()

@@ -1,5 +1,7 @@
 """The endpoint for programs, called as its documentation says."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -33,6 +35,16 @@ def test_the_same_seed_gives_the_same_codes(client: Client):
     assert codes[0] == codes[1] != codes[2]
 
 
+def test_the_best_of_several_takes_is_given_and_lines_may_hear_those_before_them(client: Client):
+    lines = [{"speaker": 0, "text": text} for text in ("Good morning.", "Come in.")]
+    _, facts = client.predict({"speakers": [ALMA], "lines": lines}, 7, 2, 1, api_name="/speak")
+    first, second = facts["takes"]
+    assert first["log_likelihood"] < 0
+    assert second["prompt_tokens"] > first["prompt_tokens"] + first["frames"]
+    with pytest.raises(AppError, match="takes must be between 1 and 16"):
+        client.predict({"speakers": [ALMA], "lines": lines}, 7, 99, 0, api_name="/speak")
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -47,6 +59,42 @@ def test_the_same_seed_gives_the_same_codes(client: Client):
 def test_bad_input_is_refused_in_words(client: Client, changes: dict, words: str):
     with pytest.raises(AppError, match=words.replace("[", r"\[")):
         say(client, "Hello.", **changes)
+
+
+CONSENT = ("Ada Example", "Ada Example", "I agree that my voice is cloned for this test.", "2026-03-31")
+
+
+def test_a_voice_is_added_with_consent_mended_and_spoken_with(client: Client, tmp_path: Path):
+    samples, rate = soundfile.read("assets/voices/bruno.flac")
+    quiet = np.concatenate([np.zeros(rate), 0.1 * samples, np.zeros(rate)])
+    soundfile.write(tmp_path / "me.wav", np.stack([quiet, quiet], axis=1), rate)
+    words = "Good evening. The last train leaves at nine."
+    voice = client.predict(handle_file(tmp_path / "me.wav"), "Me", words, *CONSENT, api_name="/add_voice")
+    assert voice["id"].startswith("own:")
+    assert [mend["mend"] for mend in voice["mends"]] == ["mono", "trim", "gain"]
+    assert voice["health"] == "good"
+    assert voice["seconds"] < len(quiet) / rate - 1.5
+    me = {"name": "Me", "kind": "reference", "reference": voice["id"]}
+    path, _ = say(client, "Good morning.", speakers=[me])
+    assert len(soundfile.read(path)[0]) > rate / 4
+    as_it_is = client.predict(handle_file(tmp_path / "me.wav"), "Me", words, *CONSENT, False, api_name="/add_voice")
+    assert as_it_is["mends"] == []
+    assert as_it_is["health"] == "poor"
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (("Me", "Words.", "", "Ada", "Yes.", "2026-03-31"), "Say whose voice it is"),
+        (("Me", "Words.", "Ada", "Ada", " ", "2026-03-31"), "what it may be used for"),
+        (("Me", "Words.", "Ada", "Ada", "Yes.", "soon"), "year-month-day"),
+        (("Me", "", *CONSENT), "Type what is said"),
+        (("", "Words.", *CONSENT), "Give the voice a name"),
+    ],
+)
+def test_a_voice_without_consent_words_or_name_is_not_added(client: Client, texts: tuple[str, ...], words: str):
+    with pytest.raises(AppError, match=words):
+        client.predict(handle_file("assets/voices/alma.flac"), *texts, api_name="/add_voice")
 
 
 def test_sound_becomes_codes_and_sound_again(client: Client):
@@ -66,9 +114,20 @@ def test_codecs_are_compared(client: Client):
     assert [row["codec"] for row in rows] == ["Higgs Audio V2 tokenizer, 8 codebooks", "Opus 6 kbit/s"]
     assert rows[0]["bitrate (kbit/s)"] == 2
     assert rows[1]["codebooks"] is None
+    assert rows[0]["STOI"] > 0.5
+    assert rows[0]["PESQ-WB (MOS-LQO)"] is None
+    [slow] = client.predict(handle_file("assets/voices/alma.flac"), ["opus-6"], True, api_name="/compare")
+    assert slow["PESQ-WB (MOS-LQO)"] or "PESQ-WB n/a: the package pesq is not installed" in slow["notes"]
+    assert slow["Predicted MOS"] or "Predicted MOS n/a: the package" in slow["notes"]
     with pytest.raises(AppError, match="There is no codec setting “mp4”"):
         client.predict(handle_file("assets/voices/alma.flac"), ["mp4"], api_name="/compare")
 
 
 def test_only_what_is_meant_for_programs_is_listed(client: Client):
-    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/speak", "/encode", "/decode", "/compare"}
+    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {
+        "/speak",
+        "/add_voice",
+        "/encode",
+        "/decode",
+        "/compare",
+    }

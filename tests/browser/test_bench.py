@@ -37,13 +37,26 @@ SWITCH = """async version => {
 }"""
 
 
-@pytest.fixture
-def bench(studio: Page) -> Page:
+@pytest.fixture(scope="module")
+def compared(shared_studio: Page) -> Page:
     """A bench with the original, two rungs of Higgs, and Opus."""
-    open_lab(studio)
-    choose_codecs(studio, [(HIGGS, "2"), (HIGGS, "8"), (OPUS, "6 ")])
-    compare(studio, 3)
-    return studio
+    open_lab(shared_studio)
+    choose_codecs(shared_studio, [(HIGGS, "2"), (HIGGS, "8"), (OPUS, "6 ")])
+    compare(shared_studio, 3)
+    return shared_studio
+
+
+@pytest.fixture
+def bench(compared: Page) -> Page:
+    """That bench at its beginning: the original, not playing, no loop."""
+    compared.evaluate("""() => {
+      const { player } = document.querySelector("#hs-bench .hs-bench");
+      player.setRegion(null, false);
+      player.stop(0);
+      document.activeElement.blur();
+    }""")
+    compared.keyboard.press("1")
+    return compared
 
 
 def test_switching_while_playing_keeps_the_position(bench: Page):
@@ -72,6 +85,7 @@ def test_levels_are_matched_and_shown_and_can_be_left_alone(bench: Page):
     bench.locator(BENCH).get_by_label("Match levels").uncheck()
     expect(gains.nth(1)).to_have_text("")
     assert bench.evaluate(volumes) == [0, 0, 0, 0]
+    bench.locator(BENCH).get_by_label("Match levels").check()
 
 
 def test_a_loop_is_dragged_on_the_waveform_and_kept_to(bench: Page):
@@ -128,6 +142,8 @@ def test_pictures_show_differences_and_what_each_codebook_carries(bench: Page):
     expect(bench.locator(f"{BENCH} .hs-books tbody tr")).to_have_count(8)
     bench.locator(BENCH).get_by_label("Zoom in").click()
     expect(bench.locator(BENCH).get_by_label("Zoom out")).to_be_visible()
+    bench.locator(BENCH).get_by_label("Show all").click()
+    bench.locator(BENCH).get_by_label("Show differences").uncheck()
 
 
 def test_files_are_what_the_codec_gave(bench: Page):

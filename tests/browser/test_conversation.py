@@ -10,7 +10,7 @@ import soundfile
 from playwright.sync_api import Page, expect
 
 from studio.presets import load_presets
-from tests.browser.steps import add_voice, choose_preset, fact, fill_script, generate, lines, status, wav
+from tests.browser.steps import add_voice, choose_preset, fact, fill_script, generate, lines, status, upload_voice, wav
 
 PRESETS = load_presets()
 VOICES = Path(__file__).parent.parent.parent / "assets" / "voices"
@@ -62,11 +62,13 @@ def test_the_same_seed_gives_the_same_sound(studio: Page):
     generate(studio)
     first, _ = wav(studio)
     assert fact(studio, "Seed") == "4711"
-    before = studio.locator("#hs-result .hs-download").get_attribute("href")
-    studio.get_by_role("button", name="Generate", exact=True).click()
-    expect(studio.locator("#hs-result .hs-download")).not_to_have_attribute("href", before, timeout=60_000)
-    again, _ = wav(studio)
-    assert np.array_equal(first, again)
+    studio.get_by_label("Seed", exact=True).fill("4712")
+    generate(studio)
+    assert not np.array_equal(first, wav(studio)[0])
+    studio.get_by_label("Seed", exact=True).fill("4711")
+    generate(studio)
+    expect(studio.locator("#hs-result .hs-fact", has=studio.get_by_text("Seed", exact=True))).to_contain_text("4711")
+    assert np.array_equal(first, wav(studio)[0])
 
 
 def test_a_run_can_be_stopped_and_keeps_what_was_spoken(studio: Page):
@@ -82,22 +84,21 @@ def test_a_run_can_be_stopped_and_keeps_what_was_spoken(studio: Page):
 
 def test_a_reference_is_uploaded_and_cloned(studio: Page, recording: Path):
     add_voice(studio, recording, "Henry", "Turn left at the church and then go straight on.")
-    expect(studio.get_by_text("is now in the voice menus")).to_be_visible()
     studio.get_by_label("Voice of speaker 1").select_option(label="Henry")
     expect(studio.locator(".hs-card").first.get_by_text("Turn left at the church")).to_be_visible()
     generate(studio)
     assert len(wav(studio)[0]) > 24_000
 
 
-def test_a_text_file_named_wav_is_refused_in_words_and_nothing_typed_is_lost(studio: Page, tmp_path: Path):
+def test_a_text_file_named_wav_is_refused_in_words_and_nothing_typed_is_lost(
+    studio: Page, recording: Path, tmp_path: Path
+):
     fake = tmp_path / "notes.wav"
     fake.write_text("this is no sound at all, only words " * 20)
-    studio.get_by_role("button", name="Add a voice").click()
-    studio.locator("#hs-recording input[type=file]").set_input_files(fake)
-    studio.get_by_label("Name", exact=True).fill("Nobody")
+    add_voice(studio, recording, "Henry", "Turn left at the church and then go straight on.")
+    studio.get_by_role("tab", name="Voices").click()
     studio.get_by_label("What is said in it").fill("Words that must stay.")
-    studio.get_by_label("This is my voice").check()
-    studio.get_by_role("button", name="Add this voice").click()
+    upload_voice(studio, fake)
     expect(studio.get_by_text("“notes.wav” is not a sound file that can be read")).to_be_visible()
     expect(studio.get_by_label("What is said in it")).to_have_value("Words that must stay.")
 
@@ -151,7 +152,9 @@ def test_a_script_that_cannot_be_read_stays_and_says_which_line(studio: Page):
     studio.get_by_role("button", name="Plain script").click()
     script = studio.get_by_label("Plain script", exact=True)
     script.fill("Alma: One.\n[SPEAKER9] Two.")
-    expect(studio.locator(".hs-problem")).to_contain_text("Line 2 names [SPEAKER9], but the cast ends at [SPEAKER1]")
+    expect(studio.locator(".hs-script .hs-problem")).to_contain_text(
+        "Line 2 names [SPEAKER9], but the cast ends at [SPEAKER1]"
+    )
     studio.get_by_role("button", name="Generate", exact=True).click()
     expect(status(studio)).to_contain_text("Line 2 names [SPEAKER9]")
     studio.get_by_role("button", name="Rows", exact=True).click()
@@ -160,7 +163,6 @@ def test_a_script_that_cannot_be_read_stays_and_says_which_line(studio: Page):
 
 def test_a_reload_keeps_conversation_voice_and_result(studio: Page, recording: Path):
     add_voice(studio, recording, "Henry", "Turn left at the church and then go straight on.")
-    expect(studio.get_by_text("is now in the voice menus")).to_be_visible()
     studio.get_by_label("Voice of speaker 1").select_option(label="Henry")
     studio.get_by_label("Text of line 1", exact=True).fill("This must stay.")
     studio.get_by_label("Scene", exact=True).fill("A quiet harbour at dawn.")
@@ -184,7 +186,7 @@ def test_a_reload_keeps_every_result_of_a_batch(studio: Page):
 
 
 def test_messages_are_exported_and_imported(studio: Page, tmp_path: Path):
-    studio.get_by_role("button", name="Import and export").click()
+    studio.get_by_role("button", name="Chat messages").click()
     studio.get_by_role("button", name="Export messages").click()
     link = studio.locator("#hs-exported a[download], #hs-exported a").first
     expect(link).to_be_visible()
@@ -213,7 +215,7 @@ def test_several_conversations_travel_as_one_file(studio: Page, tmp_path: Path):
     choose_preset(studio, PRESETS["6-three-at-once"].title)
     expect(studio.locator(".hs-divider")).to_have_count(2)
     before = lines(studio)
-    studio.get_by_role("button", name="Import and export").click()
+    studio.get_by_role("button", name="Chat messages").click()
     studio.get_by_role("button", name="Export messages").click()
     link = studio.locator("#hs-exported a").first
     expect(link).to_be_visible()
@@ -256,7 +258,7 @@ def test_a_script_that_cannot_be_read_survives_a_reload(studio: Page):
     studio.get_by_role("button", name="Plain script").click()
     script = studio.get_by_label("Plain script", exact=True)
     script.fill("Alma: Good.\nZed: precious and not yet in order")
-    expect(studio.locator(".hs-problem").first).to_contain_text("“Zed”, who is not in the cast")
+    expect(studio.locator(".hs-script .hs-problem")).to_contain_text("“Zed”, who is not in the cast")
     studio.reload()
     expect(script).to_have_value("Alma: Good.\nZed: precious and not yet in order")
 
@@ -279,8 +281,8 @@ def test_a_removed_speakers_lines_are_told_about(studio: Page):
 
 
 def test_a_remembered_draft_that_cannot_be_read_does_not_hinder(studio: Page):
-    studio.evaluate("""window.addEventListener("pagehide", () => localStorage.setItem("higgs-studio:draft",
-        JSON.stringify({draft: {scene: "x", from: "another version"}})))""")
+    studio.evaluate("""window.addEventListener("pagehide", () => [localStorage, sessionStorage].forEach((memory) =>
+        memory.setItem("higgs-studio:draft", JSON.stringify({draft: {scene: "x", from: "another version"}}))))""")
     studio.reload()
     expect(studio.get_by_text("What this browser remembered could not be read")).to_be_visible()
     expect(studio.get_by_label("Text of line 1", exact=True)).to_be_visible()
@@ -307,7 +309,7 @@ def test_markup_in_what_people_send_stays_text(studio: Page, tmp_path: Path):
     audio = {"type": "audio", "audio_url": f"zz:{evil}"}
     turns = [("system", "Speak."), ("user", "Hello."), ("assistant", audio), ("user", "Hi.")]
     path.write_text(json.dumps([{"role": role, "content": content} for role, content in turns]))
-    studio.get_by_role("button", name="Import and export").click()
+    studio.get_by_role("button", name="Chat messages").click()
     studio.locator("input[type=file][accept='.json']").set_input_files(path)
     expect(studio.get_by_text("Remote files are not fetched")).to_be_visible()
     studio.get_by_label("Name of speaker 1").fill(evil[:40])
@@ -332,7 +334,7 @@ def test_an_import_that_names_a_remote_file_is_refused(studio: Page, tmp_path: P
             ]
         )
     )
-    studio.get_by_role("button", name="Import and export").click()
+    studio.get_by_role("button", name="Chat messages").click()
     studio.locator("input[type=file][accept='.json']").set_input_files(remote)
     expect(studio.get_by_text("Remote files are not fetched")).to_be_visible()
     assert lines(studio) == before
@@ -347,7 +349,7 @@ def test_nothing_is_wider_than_a_phone(studio: Page):
 
 
 def test_every_control_has_a_name(studio: Page):
-    for fold in ("Add a voice", "Advanced", "Import and export"):
+    for fold in ("Advanced", "Chat messages"):
         studio.get_by_role("button", name=fold).click()
     nameless = (
         studio.locator(".hs-cast, .hs-script, .hs-sound")
@@ -359,3 +361,33 @@ def test_every_control_has_a_name(studio: Page):
         )
     )
     assert nameless == []
+
+
+def test_a_pasted_script_stays_and_brings_its_speakers_along(studio: Page):
+    studio.get_by_role("button", name="Plain script").click()
+    script = studio.get_by_label("Plain script", exact=True)
+    expect(script).to_have_value(re.compile("^Alma: "))
+    script.fill("Mira: Good evening.\nTom: You are late.\nMira: I know.")
+    expect(studio.locator(".hs-script .hs-problem")).to_contain_text("“Mira”, who is not in the cast")
+    studio.get_by_role("button", name="+ Speaker").click()
+    expect(studio.locator(".hs-card")).to_have_count(3)
+    expect(script).to_have_value(re.compile("^Mira: Good evening"))
+    studio.get_by_role("button", name="Add Mira, Tom to the cast").click()
+    expect(studio.locator(".hs-script .hs-problem")).to_be_hidden()
+    studio.get_by_role("button", name="Rows", exact=True).click()
+    assert lines(studio) == ["Good evening.", "You are late.", "I know."]
+    expect(studio.get_by_label("Speaker of line 2", exact=True).locator("option:checked")).to_have_text("Tom")
+
+
+def test_undo_goes_back_from_a_script_that_cannot_be_read(studio: Page):
+    before = lines(studio)
+    studio.get_by_role("button", name="Plain script").click()
+    script = studio.get_by_label("Plain script", exact=True)
+    expect(script).to_have_value(re.compile("^Alma: "))
+    script.fill("Zed: Who is that?")
+    expect(studio.locator(".hs-script .hs-problem")).to_be_visible()
+    studio.get_by_role("button", name="Undo", exact=True).click()
+    expect(script).to_have_value(re.compile("^Alma: "))
+    studio.get_by_role("button", name="Rows", exact=True).click()
+    expect(studio.get_by_label("Text of line 1", exact=True)).to_be_visible()
+    assert lines(studio) == before

@@ -48,17 +48,21 @@ window.HiggsStudio = (() => {
     return `${root.replace(/\/$/, "")}/${path}`;
   }
 
-  /* What this browser keeps; a browser that forbids it keeps nothing, and that is no error. */
+  /* What this browser keeps; a browser that forbids it keeps nothing, and that is no error. What belongs to one tab (the
+     draft, the project) is kept for that tab first: two tabs do not overwrite each other, and a new one begins with the latest. */
+  const OF_A_TAB = new Set(["draft", "project"]);
   const memory = {
     read(key) {
       try {
-        return JSON.parse(window.localStorage.getItem(`higgs-studio:${key}`));
+        const own = OF_A_TAB.has(key) ? window.sessionStorage.getItem(`higgs-studio:${key}`) : null;
+        return JSON.parse(own ?? window.localStorage.getItem(`higgs-studio:${key}`));
       } catch {
         return null;
       }
     },
     write(key, value) {
       try {
+        if (OF_A_TAB.has(key)) window.sessionStorage.setItem(`higgs-studio:${key}`, JSON.stringify(value));
         window.localStorage.setItem(`higgs-studio:${key}`, JSON.stringify(value));
       } catch { /* full or forbidden */ }
     },

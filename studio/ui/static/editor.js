@@ -1,5 +1,6 @@
 /* The conversation being edited: scene and cast on one side, the script on the other, one state for both.
-   The Gradio component behind the script holds {draft, script, own}: the draft, the plain text while that view is open, and the ids of the visitor's own voices. */
+      The Gradio component behind the script holds {draft, script, own}: the draft, the plain text while that view is open, and the ids of the visitor's own voices.
+   Rows are known by their ids, which takes hold on to. */
 "use strict";
 
 window.HiggsStudio.Editor = (() => {
@@ -12,27 +13,35 @@ window.HiggsStudio.Editor = (() => {
   let cast = null; // elements of the cast, once mounted
   let script = null; // elements of the script, once mounted
   let link = null; // {props, trigger, server} of the Gradio component
-  let draft = { scene: "", way: "lines", references: "turns", speakers: [], lines: [] };
+  let draft = { scene: "", way: "lines", references: "turns", context: 0, speakers: [], lines: [] };
   let voices = [];
   let text = null; // plain script while that view is open, else null
   let past = []; // drafts to go back to
   let future = []; // drafts to come forward to again
   let typingIn = ""; // the field whose typing is one step of undo
-  let nextKey = 1;
   let saving = 0;
   let parsing = 0;
-  let progress = {}; // row key -> {state, seconds}
-  let spokenKeys = []; // keys of the lines as they stood when Generate was pressed
-  let changed = new Set(); // keys of lines edited since
+  let progress = {}; // row id -> {state, seconds}, while it is being spoken
+  let project = { rows: {} }; // what the server keeps of each row: its takes, and for which words
+  let hearing = ""; // id of the row whose take is being heard
   let ready = false; // nothing is remembered before what was remembered has been read
   let ownIds = []; // the visitor's voices, also those whose cards have not come yet
 
-  const keyed = (lines) => lines.map((line) => ({ ...line, key: line.key || nextKey++ }));
-  const plain = () => ({ ...draft, lines: draft.lines.map(({ key, ...line }) => line) });
+  const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => "0123456789abcdefghijklmnopqrstuv"[byte % 32]).join("");
+  /* Every row has an id of its own, also where a file came with the same one twice. */
+  function identified(lines) {
+    const seen = new Set();
+    return lines.map((line) => {
+      const id = line.id && !seen.has(line.id) ? line.id : newId();
+      seen.add(id);
+      return { ...line, id };
+    });
+  }
+  const state = () => ({ draft, script: text, own: ownIds });
 
   /* Hand the state to Gradio, and to this browser's memory so that a reload keeps it. */
   function publish() {
-    link.props.value = { draft: plain(), script: text, own: ownIds };
+    link.props.value = state();
     clearTimeout(saving);
     saving = setTimeout(remember, SAVE_MS);
   }
@@ -40,25 +49,25 @@ window.HiggsStudio.Editor = (() => {
     if (!ready) return;
     const others = memory.read("own") ?? []; // another tab may have added voices meanwhile
     memory.write("own", [...new Set([...ownIds, ...others])]);
-    memory.write("draft", { draft: plain(), script: text });
+    memory.write("draft", { draft, script: text });
   }
   window.addEventListener("pagehide", () => link && remember());
 
   /* Keep the state as it is, to be had back by Undo. */
   function mark() {
-    const now = JSON.stringify(plain());
+    const now = JSON.stringify(draft);
     if (past.at(-1) !== now) past = [...past, now].slice(-MOST_UNDONE);
     future = [];
   }
 
   /* Change the structure: the state before can be had back. */
-  function change(next) {
+  function change(next, anew = false) {
     mark();
     typingIn = "";
     draft = next;
     render();
     publish();
-    reprint();
+    reprint(anew);
   }
 
   /* Before the first letter typed into a field: all typing there is one step of Undo. */
@@ -70,27 +79,31 @@ window.HiggsStudio.Editor = (() => {
   }
 
   function travel(from, to) {
-    const now = JSON.stringify(plain());
+    if (text !== null && !script.problem.hidden) { // what cannot be read goes back to what could
+      typingIn = "";
+      return reprint(true);
+    }
+    const now = JSON.stringify(draft);
     let then = from.pop();
     while (then === now && from.length) then = from.pop();
     if (!then || then === now) return showUndo();
     to.push(now);
     typingIn = "";
-    const kept = new Map(draft.lines.map((line) => [JSON.stringify([line.speaker, line.text, line.divider]), line.key]));
     draft = JSON.parse(then);
-    draft.lines = draft.lines.map((line) => ({ ...line, key: take(kept, JSON.stringify([line.speaker, line.text, line.divider])) ?? nextKey++ }));
     render();
     publish();
-    reprint();
-  }
-  function take(map, key) {
-    const value = map.get(key);
-    map.delete(key);
-    return value;
+    reprint(true);
   }
   function showUndo() {
     script.undo.disabled = !past.length;
     script.redo.disabled = !future.length;
+  }
+
+  /* Whether a draft is the one on the page. Presets and imports bring no ids: what counts then are the words. */
+  function isShown(other) {
+    const written = (one, ids) => JSON.stringify({ ...one, lines: one.lines.map(({ id, ...line }) => (ids ? [id, line] : line)) });
+    const ids = other.lines.some((line) => line.id);
+    return written(other, ids) === written(draft, ids);
   }
 
   /* What the server sent: a draft (a preset, an import), voices, or both. */
@@ -102,11 +115,11 @@ window.HiggsStudio.Editor = (() => {
     }
     if (value.voices) {
       voices = value.voices;
-      ownIds = [...new Set([...ownIds, ...voices.map((voice) => voice.id).filter((id) => id.startsWith("own:"))])];
+      ownIds = value.own ?? [...new Set([...ownIds, ...voices.map((voice) => voice.id).filter((id) => id.startsWith("own:"))])];
     }
-    if (value.draft && JSON.stringify(value.draft) !== JSON.stringify(plain())) { // Gradio may send a value twice
+    if (value.draft && !isShown(value.draft)) { // Gradio may send a value twice
       progress = {};
-      change({ ...value.draft, lines: keyed(value.draft.lines) });
+      change({ ...value.draft, lines: identified(value.draft.lines) }, true);
     } else {
       renderCast();
       publish();
@@ -154,6 +167,7 @@ window.HiggsStudio.Editor = (() => {
       make("option", { value: "smart" }, "Model’s choice"),
       make("option", { value: "described" }, "Described in words"),
       ...group("Your voices", voices.filter((voice) => voice.id.startsWith("own:"))),
+      ...group("On this server", voices.filter((voice) => voice.id.startsWith("shared:"))),
       ...group("Bundled voices", voices.filter((voice) => voice.id.startsWith("bundled:"))));
     menu.value = speaker.kind === "reference" ? speaker.reference : speaker.kind;
     if (speaker.kind === "reference" && menu.selectedIndex < 0) {
@@ -186,7 +200,7 @@ window.HiggsStudio.Editor = (() => {
       return words;
     }
     const voice = speaker.kind === "reference" && voices.find((item) => item.id === speaker.reference);
-    if (!voice) return make("p", { class: "hs-quiet" }, speaker.kind === "smart" ? "The model finds a voice that suits the text." : "Add a voice below, then choose it here.");
+    if (!voice) return make("p", { class: "hs-quiet" }, speaker.kind === "smart" ? "The model finds a voice that suits the text." : "Add a voice in the tab Voices, then choose it here.");
     const bars = voice.outline.map((height, at) => `M${at} ${20 - 19 * height}V${20 + 19 * height}`).join("");
     const outline = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     outline.setAttribute("viewBox", `0 0 ${voice.outline.length} 40`);
@@ -222,12 +236,12 @@ window.HiggsStudio.Editor = (() => {
     link = { props, trigger, server };
     script = {
       rows: element.querySelector(".hs-rows"), empty: element.querySelector(".hs-empty"), area: element.querySelector(".hs-plain"),
-      problem: element.querySelector(".hs-problem"), notice: element.querySelector(".hs-notice"),
+      problem: element.querySelector(".hs-problem"), addNames: element.querySelector(".hs-add-names"), notice: element.querySelector(".hs-notice"),
       undo: element.querySelector(".hs-undo"), redo: element.querySelector(".hs-redo"), tools: element.querySelector(".hs-tools"),
-      rowsTab: element.querySelector(".hs-view-rows"), plainTab: element.querySelector(".hs-view-plain"), way: element.querySelector(".hs-way"), references: element.querySelector(".hs-references"),
+      rowsTab: element.querySelector(".hs-view-rows"), plainTab: element.querySelector(".hs-view-plain"), way: element.querySelector(".hs-way"), context: element.querySelector(".hs-context"), references: element.querySelector(".hs-references"),
     };
     element.querySelector(".hs-add-line").addEventListener("click", () => addLine(draft.lines.length));
-    element.querySelector(".hs-add-divider").addEventListener("click", () => change({ ...draft, lines: [...draft.lines, { divider: true, key: nextKey++ }] }));
+    element.querySelector(".hs-add-divider").addEventListener("click", () => change({ ...draft, lines: [...draft.lines, { divider: true, id: newId() }] }));
     script.undo.addEventListener("click", () => travel(past, future));
     script.redo.addEventListener("click", () => travel(future, past));
     script.rowsTab.addEventListener("click", showRows);
@@ -242,12 +256,14 @@ window.HiggsStudio.Editor = (() => {
     for (const [menu, key] of [[script.way, "way"], [script.references, "references"]]) {
       menu.addEventListener("change", () => change({ ...draft, [key]: menu.value }));
     }
+    script.context.addEventListener("change", () => change({ ...draft, context: Number(script.context.value) }));
     watch("value", () => receive(props.value));
+    window.addEventListener("higgs-studio:voices", (event) => receive(event.detail)); // from the tab Voices
     window.addEventListener("higgs-studio:progress", (event) => showProgress(event.detail));
+    window.addEventListener("higgs-studio:project", (event) => showProject(event.detail));
+    window.addEventListener("higgs-studio:hearing", (event) => showHearing(event.detail));
     document.addEventListener("click", (event) => { // the button comes later than this component
       if (!event.target.closest?.("#hs-generate")) return;
-      spokenKeys = text === null ? draft.lines.filter((line) => !line.divider).map((line) => line.key) : [];
-      changed = new Set();
       typingIn = "";
       notice("");
     }, true);
@@ -257,12 +273,12 @@ window.HiggsStudio.Editor = (() => {
   /* Begin with what this browser remembers, else with what the server sent. */
   async function start(value) {
     voices = value.voices;
-    draft = { ...value.draft, lines: keyed(value.draft.lines) };
+    draft = { ...value.draft, lines: identified(value.draft.lines) };
     ownIds = memory.read("own") ?? [];
     const kept = memory.read("draft");
     if (kept?.draft) {
       const sound = await link.server.sound_draft({ draft: kept.draft }); // an older version may have written it
-      if (sound) draft = { ...sound, lines: keyed(sound.lines) };
+      if (sound) draft = { ...sound, lines: identified(sound.lines) };
       else notice("What this browser remembered could not be read; this is the first preset.");
     }
     ready = true;
@@ -274,11 +290,10 @@ window.HiggsStudio.Editor = (() => {
       publish();
       parse();
     }
-    if (!ownIds.length) return;
     const answer = await link.server.own_voices({ ids: ownIds });
-    ownIds = answer.map((voice) => voice.id); // the server has said which are gone
+    ownIds = answer.map((voice) => voice.id).filter((id) => id.startsWith("own:")); // the server has said which are gone
     memory.write("own", ownIds);
-    voices = [...answer, ...voices.filter((voice) => !voice.id.startsWith("own:"))];
+    voices = [...answer, ...voices.filter((voice) => voice.id.startsWith("bundled:"))];
     renderCast();
     publish();
   }
@@ -289,18 +304,25 @@ window.HiggsStudio.Editor = (() => {
     showUndo();
     script.way.value = draft.way;
     script.references.value = draft.references;
-    const old = new Map([...script.rows.children].map((row) => [Number(row.dataset.key), row]));
-    const focused = document.activeElement?.closest?.(".hs-row")?.dataset.key;
-    const wanted = draft.lines.map((line) => (line.divider ? divider(line) : row(line, old.get(line.key))));
-    script.rows.replaceChildren(...wanted);
-    if (focused) script.rows.querySelector(`[data-key="${focused}"] textarea`)?.focus();
+    script.context.value = draft.context;
+    script.context.disabled = draft.way === "breath"; // one breath knows all of it
+    const old = new Map([...script.rows.children].map((row) => [row.dataset.id, row]));
+    const focused = document.activeElement?.closest?.(".hs-row")?.dataset.id;
+    const wanted = draft.lines.map((line) => (line.divider ? divider(line) : row(line, old.get(line.id))));
+    const kept = new Set(wanted); // only what moved is moved: laying out 200 rows anew takes a quarter of a second
+    for (const element of [...script.rows.children]) if (!kept.has(element)) element.remove();
+    wanted.forEach((element, at) => {
+      if (script.rows.children[at] !== element) script.rows.insertBefore(element, script.rows.children[at] ?? null);
+    });
+    if (focused && !script.rows.contains(document.activeElement)) script.rows.querySelector(`[data-id="${focused}"] textarea`)?.focus();
     script.empty.hidden = text !== null || draft.lines.length > 0;
     label();
+    showChanged();
   }
 
   /* Rows keep their elements when others come and go, so that nothing typed or focused is disturbed. */
   function row(line, existing) {
-    const element = existing ?? newRow(line.key);
+    const element = existing ?? newRow(line.id);
     const [menu, area] = [element.querySelector("select"), element.querySelector("textarea")];
     fillMenu(menu, line.speaker);
     if (area.value !== line.text) area.value = line.text;
@@ -311,41 +333,49 @@ window.HiggsStudio.Editor = (() => {
   function fillMenu(menu, speaker) {
     const names = draft.speakers.map((item, index) => item.name.trim() || `Speaker ${index + 1}`);
     if (speaker >= names.length) names.push(...Array.from({ length: speaker - names.length + 1 }, (_, at) => `[SPEAKER${names.length + at}]`));
-    menu.replaceChildren(...names.map((name, index) => make("option", { value: index }, name)));
+    const written = JSON.stringify(names);
+    if (menu.dataset.names !== written) {
+      menu.replaceChildren(...names.map((name, index) => make("option", { value: index }, name)));
+      menu.dataset.names = written;
+    }
     menu.value = speaker;
   }
 
   function renameInRows(index) {
     for (const menu of script?.rows.querySelectorAll("select") ?? []) {
+      delete menu.dataset.names;
       if (menu.options[index]) menu.options[index].textContent = draft.speakers[index].name.trim() || `Speaker ${index + 1}`;
     }
   }
 
-  function newRow(key) {
-    const at = () => draft.lines.findIndex((line) => line.key === key);
+  function newRow(id) {
+    const at = () => draft.lines.findIndex((line) => line.id === id);
     const menu = make("select", { class: "hs-who" });
     menu.addEventListener("change", () => {
       draft.lines[at()].speaker = Number(menu.value);
       menu.closest(".hs-row").style.setProperty("--speaker", speakerColour(Number(menu.value)));
-      edited(key);
+      edited(id);
     });
     const area = make("textarea", { rows: 1, spellcheck: "true", placeholder: "What is said" });
     area.addEventListener("input", () => {
-      beginTyping(`line ${key}`);
+      beginTyping(`line ${id}`);
       draft.lines[at()].text = area.value;
       fit(area);
-      edited(key);
+      edited(id);
     });
     area.addEventListener("keydown", (event) => rowKeys(event, at(), area));
+    area.addEventListener("focus", () => select(id));
     const tool = (name, sign, act) => make("button", { type: "button", class: "hs-icon", "data-tool": name, title: name, onclick: act }, sign);
-    return make("li", { class: "hs-row", "data-key": key },
-      make("span", { class: "hs-number", "aria-hidden": "true" }), menu, area, make("span", { class: "hs-state" }),
-      make("span", { class: "hs-row-tools" }, tool("Move up", "↑", () => move(at(), -1)), tool("Move down", "↓", () => move(at(), 1)), tool("Remove", "✕", () => removeLine(at()))));
+    return make("li", { class: "hs-row", "data-id": id },
+      make("span", { class: "hs-number", "aria-hidden": "true" }), menu, area, make("button", { type: "button", class: "hs-state", hidden: true, onclick: () => select(id) }),
+      make("span", { class: "hs-row-tools" }, tool("Hear", "▶", () => window.dispatchEvent(new CustomEvent("higgs-studio:hear", { detail: id }))), tool("Speak", "↻", () => speak([id])), tool("Move up", "↑", () => move(at(), -1)), tool("Move down", "↓", () => move(at(), 1)), tool("Remove", "✕", () => removeLine(at()))));
   }
 
+  const select = (id) => window.dispatchEvent(new CustomEvent("higgs-studio:select", { detail: id }));
+
   function divider(line) {
-    const at = () => draft.lines.findIndex((item) => item.key === line.key);
-    return make("li", { class: "hs-row hs-divider", "data-key": line.key }, make("span", {}, "new conversation"),
+    const at = () => draft.lines.findIndex((item) => item.id === line.id);
+    return make("li", { class: "hs-row hs-divider", "data-id": line.id }, make("span", {}, "new conversation"),
       make("button", { type: "button", class: "hs-icon", "aria-label": "Remove divider", title: "Remove", onclick: () => removeLine(at()) }, "✕"));
   }
 
@@ -355,12 +385,15 @@ window.HiggsStudio.Editor = (() => {
     for (const element of script.rows.children) {
       if (element.classList.contains("hs-divider")) continue;
       number += 1;
+      showState(element);
+      fit(element.querySelector("textarea"));
+      if (element.dataset.number === String(number)) continue;
+      element.dataset.number = number;
       element.querySelector(".hs-number").textContent = number;
       element.querySelector("select").setAttribute("aria-label", `Speaker of line ${number}`);
       element.querySelector("textarea").setAttribute("aria-label", `Text of line ${number}`);
-      for (const tool of element.querySelectorAll("[data-tool]")) tool.setAttribute("aria-label", tool.dataset.tool === "Remove" ? `Remove line ${number}` : `${tool.dataset.tool.replace("Move", `Move line ${number}`)}`);
-      showState(element, progress[element.dataset.key]);
-      fit(element.querySelector("textarea"));
+      element.querySelector(".hs-state").setAttribute("aria-label", `Takes of line ${number}`);
+      for (const tool of element.querySelectorAll("[data-tool]")) tool.setAttribute("aria-label", tool.dataset.tool.startsWith("Move") ? tool.dataset.tool.replace("Move", `Move line ${number}`) : `${tool.dataset.tool} line ${number}`);
     }
   }
 
@@ -372,13 +405,13 @@ window.HiggsStudio.Editor = (() => {
     area.style.height = `${area.scrollHeight + 2}px`;
   }
 
-  /* A line whose text changed is no longer the one that was spoken. */
-  function edited(key) {
-    delete progress[key];
-    changed.add(key);
-    showState(script.rows.querySelector(`[data-key="${key}"]`), undefined);
+  function edited(id) {
+    delete progress[id];
+    showState(rowOf(id));
+    showChanged();
     publish();
   }
+  const rowOf = (id) => script.rows.querySelector(`[data-id="${id}"]`);
 
   function rowKeys(event, at, area) {
     if (event.isComposing) return;
@@ -401,7 +434,7 @@ window.HiggsStudio.Editor = (() => {
     const last = before.at(-1)?.speaker;
     const other = before.findLast((line) => line.speaker !== last)?.speaker;
     const fallback = last === undefined ? 0 : (last + 1) % Math.max(1, draft.speakers.length);
-    change({ ...draft, lines: draft.lines.toSpliced(at, 0, { speaker: other ?? fallback, text: "", key: nextKey++ }) });
+    change({ ...draft, lines: draft.lines.toSpliced(at, 0, { speaker: other ?? fallback, text: "", id: newId() }) });
     focusRow(at);
   }
   const removeLine = (at) => change({ ...draft, lines: draft.lines.toSpliced(at, 1) });
@@ -425,13 +458,24 @@ window.HiggsStudio.Editor = (() => {
   }
 
   /* Write the script anew after the rows or the names changed under it, while that view is open. */
-  async function reprint() {
+  async function reprint(anew = false) {
     if (text === null) return;
-    const written = await link.server.print_rows({ lines: plain().lines, names: names() });
+    if (!anew && !script.problem.hidden) return parse(); // what was typed stays; the cast may fit it now
+    const written = await link.server.print_rows({ lines: draft.lines, names: names() });
     if (text === null) return;
     text = script.area.value = written;
-    script.problem.hidden = true;
+    showProblem("");
     publish();
+  }
+
+  /* Why the script cannot be read, and, where that is all, a button that adds those it names. */
+  function showProblem(words, unknown = []) {
+    script.problem.textContent = words;
+    script.problem.hidden = !words;
+    const room = MOST_SPEAKERS - draft.speakers.length;
+    script.addNames.hidden = !unknown.length || unknown.length > room;
+    script.addNames.textContent = `Add ${unknown.join(", ")} to the cast`;
+    script.addNames.onclick = () => change({ ...draft, speakers: [...draft.speakers, ...unknown.map((name) => ({ name, kind: "smart", description: "", reference: "" }))] });
   }
 
   async function showRows() {
@@ -447,19 +491,18 @@ window.HiggsStudio.Editor = (() => {
     script.empty.hidden = asText || draft.lines.length > 0;
     script.plainTab.setAttribute("aria-pressed", asText);
     script.rowsTab.setAttribute("aria-pressed", !asText);
-    if (!asText) script.problem.hidden = true;
+    if (!asText) showProblem("");
   }
 
   /* Read the plain script; true when it could be read, and the rows are in step then. */
   async function parse() {
     clearTimeout(parsing);
-    const asked = text;
-    const answer = await link.server.parse_rows({ script: asked, names: names() });
-    if (text !== asked) return false;
-    script.problem.textContent = answer.problem ?? "";
-    script.problem.hidden = !answer.problem;
+    const written = text;
+    const answer = await link.server.parse_rows({ script: written, names: names(), lines: draft.lines });
+    if (text !== written) return false;
+    showProblem(answer.problem ?? "", answer.unknown);
     if (answer.problem) return false;
-    draft = { ...draft, lines: keyed(answer.lines) };
+    draft = { ...draft, lines: identified(answer.lines) };
     progress = {};
     render();
     publish();
@@ -469,25 +512,93 @@ window.HiggsStudio.Editor = (() => {
   /* ---- how far each line is ---- */
 
   function showProgress(list) {
+    progress = Object.fromEntries(list.map((item) => [item.row, item]));
+    showStates();
+  }
+  function showProject(value) {
+    project = value ?? { rows: {} };
     progress = {};
-    for (const item of list) {
-      const key = spokenKeys[item.row - 1];
-      if (key && !changed.has(key)) progress[key] = item;
-    }
-    for (const element of script.rows.querySelectorAll(".hs-row:not(.hs-divider)")) showState(element, progress[element.dataset.key]);
+    showStates();
+  }
+  function showStates() {
+    showChanged();
+    for (const element of script.rows.querySelectorAll(".hs-row:not(.hs-divider)")) showState(element);
   }
 
-  const STATES = { waiting: "waiting", speaking: "speaking", done: "spoken", flagged: "cut" };
-  function showState(element, item) {
+  /* "Speak what changed" is offered where something has been spoken and something else has not. */
+  function showChanged() {
+    const button = document.querySelector("#hs-speak-changed");
+    const count = changedRows().length;
+    const spoken = Object.values(project.rows).some((kept) => kept.chosen);
+    button?.toggleAttribute("data-offered", spoken && count > 0);
+    button?.setAttribute("data-count", count);
+  }
+
+  /* What a row asks for, written as the server does, to tell a row that has changed since it was spoken. */
+  function asked(line) {
+    const speaker = draft.speakers[line.speaker];
+    if (!speaker) return [line.text, "", draft.scene];
+    const words = { smart: "", described: speaker.description.trim(), reference: speaker.reference }[speaker.kind];
+    return [line.text, words ? `${speaker.kind}: ${words}` : speaker.kind, draft.scene];
+  }
+  const lineOf = (id) => draft.lines.find((line) => line.id === id);
+  const takesOf = (id) => project.rows[id]?.takes ?? [];
+  function isChanged(line) {
+    const kept = project.rows[line.id];
+    return kept?.chosen ? kept.changed || asked(line).some((part, at) => part !== kept.asked[at]) : Boolean(line.text.trim());
+  }
+
+  const changedRows = () => draft.lines.filter((line) => !line.divider && isChanged(line)).map((line) => line.id);
+
+  const STATES = {
+    waiting: "Waiting to be spoken", speaking: "Being spoken", done: "Spoken", flagged: "Spoken, with something to look at", changed: "Changed since it was spoken",
+  };
+  function showState(element) {
     const chip = element?.querySelector(".hs-state");
-    if (!chip) return;
-    const words = !item ? "" : item.state === "waiting" ? "waiting" : `${item.seconds.toFixed(1)} s`;
-    const state = item?.state ?? "unspoken";
+    const line = element && lineOf(element.dataset.id);
+    if (!chip || !line) return;
+    const going = progress[line.id];
+    const takes = takesOf(line.id);
+    const heard = takes.find((take) => take.id === project.rows[line.id].chosen);
+    let [state, words] = ["unspoken", ""];
+    if (going && going.state !== "done" && going.state !== "flagged") {
+      state = going.state;
+      words = state === "waiting" ? "waiting" : `${going.seconds.toFixed(1)} s`;
+    } else if (heard) {
+      state = isChanged(line) ? "changed" : heard.passed ? "done" : "flagged";
+      words = state === "changed" ? "changed" : `${heard.seconds.toFixed(1)} s`;
+      if (takes.length > 1) words += ` · ${takes.length}`;
+    } else if (going) {
+      [state, words] = [going.state, `${going.seconds.toFixed(1)} s`];
+    }
     if (element.dataset.state !== state) element.dataset.state = state;
+    element.querySelector("[data-tool=Hear]").disabled = !heard;
     if (chip.textContent === words) return; // most of a long script stands still while a few lines are spoken
     chip.textContent = words;
-    chip.title = item ? STATES[item.state] : "";
+    chip.hidden = !words;
+    chip.title = words ? STATES[state] + (takes.length > 1 ? `; ${takes.length} takes` : "") : "";
   }
 
-  return { mountCast, mountScript };
+  /* The row that is heard stands out, and comes into sight unless somebody is typing. */
+  function showHearing(id) {
+    if (id === hearing) return;
+    hearing = id;
+    for (const element of script.rows.children) element.toggleAttribute("data-heard", element.dataset.id === id);
+    const element = id && rowOf(id);
+    if (element && !script.rows.contains(document.activeElement)) element.scrollIntoView({ block: "nearest", behavior: "smooth" });
+  }
+
+  /* Ask for some rows to be spoken: [] is all of them. */
+  function speak(rows, takes = 0) {
+    typingIn = "";
+    publish();
+    link.trigger("submit", { rows, takes });
+  }
+
+  return {
+    mountCast, mountScript, speak, state, lineOf,
+    nameOf: (index) => (draft.speakers[index] ? nameOf(index) : `[SPEAKER${index}]`),
+    numberOf: (id) => draft.lines.filter((line) => !line.divider).findIndex((line) => line.id === id) + 1,
+    speakers: () => draft.speakers.map((speaker, index) => nameOf(index)),
+  };
 })();
