@@ -4,8 +4,11 @@ Drives a running studio through its states and writes `docs/images/*.png`.
 """
 
 import sys
+import tempfile
 from pathlib import Path
 
+import numpy as np
+import soundfile
 from PIL import Image
 from playwright.sync_api import Page, ViewportSize, sync_playwright
 from setup import find_chromium
@@ -45,6 +48,7 @@ def desktop(page: Page, address: str) -> None:
     page.wait_for_selector(DONE)
     page.wait_for_timeout(500)
     shoot(page, "done")
+    takes(page)
     open_studio(page, address, "dark")
     page.wait_for_selector("#hs-result canvas", state="visible")
     shoot(page, "done-dark")
@@ -54,6 +58,7 @@ def desktop(page: Page, address: str) -> None:
     page.wait_for_timeout(500)
     shoot(page, "error-dark")
     open_studio(page, address, "light")
+    voices(page)
     page.get_by_role("tab", name="Codec lab").click()
     page.click("#hs-lab-compare")
     page.wait_for_function("document.querySelector('#hs-lab-status .hs-status-words')?.textContent.startsWith('Done')")
@@ -62,6 +67,53 @@ def desktop(page: Page, address: str) -> None:
     page.evaluate("scrollTo(0, 0)")
     page.wait_for_timeout(500)
     shoot(page, "codec", whole=True)
+
+
+def takes(page: Page) -> None:
+    """Four takes of one line, two of them compared, with the mix, who spoke, and what was exported."""
+    page.get_by_label("Text of line 3", exact=True).focus()
+    page.get_by_role("button", name="4 takes").click()
+    page.wait_for_selector(".hs-take >> nth=4")
+    page.wait_for_selector(DONE)
+    page.get_by_label("Compare take 2").check()
+    page.get_by_label("Compare take 4").check()
+    page.wait_for_selector(".hs-compared:not([hidden])")
+    page.get_by_text("Mix", exact=True).click()
+    page.get_by_text("Who spoke", exact=True).click()
+    page.get_by_role("button", name="Check each line").click()
+    page.wait_for_selector(".hs-who-spoke table")
+    page.get_by_role("button", name="Export").first.click()
+    page.locator("#hs-export-go").click()
+    page.wait_for_selector("#hs-export-files a")
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_timeout(500)
+    shoot(page, "takes", whole=True)
+
+
+def voices(page: Page) -> None:
+    """A recording that is too quiet, with silence around it, mended and heard through the codec."""
+    page.get_by_role("tab", name="Voices").click()
+    samples, rate = soundfile.read(FOLDER.parent.parent / "assets" / "voices" / "bruno.flac")
+    with tempfile.TemporaryDirectory() as folder:
+        recording = Path(folder) / "kitchen.wav"
+        soundfile.write(recording, np.concatenate([np.zeros(rate), 0.08 * samples, np.zeros(rate)]) + 0.01, rate)
+        page.set_input_files("#hs-recording input[type=file]", recording)
+        page.wait_for_selector(".hs-needs:not([hidden])")
+    page.get_by_label("What is said in it").fill("Good evening. The last train leaves at nine.")
+    page.get_by_label("Whose voice it is").fill("Bruno Example")
+    page.get_by_label("Who says so").fill("Bruno Example")
+    page.get_by_label("That it may be used").fill("I agree that my voice is cloned for this radio play.")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("Saved.").wait_for()
+    page.get_by_role("button", name="Mend all").click()
+    page.wait_for_selector(".hs-mends li")
+    page.get_by_role("button", name="Hear it as the model does").click()
+    page.wait_for_selector(".hs-voice-bench canvas[data-painted$='/0']")
+    page.click(".hs-voice-bench .hs-version >> nth=2")
+    page.wait_for_selector(".hs-voice-bench canvas[data-painted$='/2']")
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_timeout(500)
+    shoot(page, "voices", whole=True)
 
 
 def main() -> None:
