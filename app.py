@@ -20,7 +20,7 @@ except ImportError:
 
 from studio.checkpoints import CHECKPOINTS, find_checkpoint, locate, tokenizer_of
 from studio.errors import StudioError
-from studio.settings import add_engine_arguments
+from studio.settings import add_engine_arguments, engine_options
 from studio.workspace import Workspace
 
 
@@ -166,10 +166,7 @@ def _studio() -> Studio:
 try:
     engine = LocalEngine.load(
         checkpoint,
-        tokenizer=settings.tokenizer,
-        device=settings.device,
-        dtype=settings.dtype,
-        quantize=settings.quantize,
+        **engine_options(settings),
         say=print,
     )
     studio = _studio()

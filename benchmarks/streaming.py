@@ -22,7 +22,7 @@ from studio.checkpoints import find_checkpoint
 from studio.conversation import Conversation, Line, Speaker
 from studio.engine.local import LocalEngine
 from studio.sampling import Sampling
-from studio.settings import add_engine_arguments
+from studio.settings import add_engine_arguments, engine_options
 from studio.speech import Progress, SpeechRequest, SpokenLines
 from studio.voices import Voice, VoiceLibrary
 from studio.workspace import Workspace
@@ -46,10 +46,7 @@ def main() -> None:
     checkpoint = find_checkpoint(chosen.checkpoint, "generation")
     engine = LocalEngine.load(
         checkpoint,
-        tokenizer=chosen.tokenizer,
-        device=chosen.device,
-        dtype=chosen.dtype,
-        quantize=chosen.quantize,
+        **engine_options(chosen),
     )
     found = {
         "hardware": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {engine.device}",

@@ -17,7 +17,7 @@ from studio.export.origin import Origin
 from studio.export.sounds import FORMS, sound_form
 from studio.sampling import HIGHEST_SEED, Sampling
 from studio.script_files.reading import decoded
-from studio.settings import add_engine_arguments
+from studio.settings import add_engine_arguments, engine_options
 from studio.voices import VoiceLibrary
 from studio.workspace import Workspace
 
@@ -64,10 +64,7 @@ def _run(chosen: argparse.Namespace) -> BatchProgress:
 
         engine = LocalEngine.load(
             checkpoint,
-            tokenizer=chosen.tokenizer,
-            device=chosen.device,
-            dtype=chosen.dtype,
-            quantize=chosen.quantize,
+            **engine_options(chosen),
             say=lambda text: print(text, file=sys.stderr),
         )
         origin = Origin(codec=engine.codec.name, licence=checkpoint.licence)

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from typing import Any
 
 
 def _setting(name: str, default: str) -> str:
@@ -35,3 +36,11 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
         default=_setting("HIGGS_QUANTIZE", "none"),
         help="int8 keeps the model's weights in 8 bits: less memory, a little less exact (HIGGS_QUANTIZE)",
     )
+
+
+def engine_options(chosen: argparse.Namespace) -> dict[str, Any]:
+    """What `add_engine_arguments` read, as the engine's `load` takes it beside the checkpoint.
+
+    Every command goes through here, so that none can leave a new argument out.
+    """
+    return {name: getattr(chosen, name) for name in ("tokenizer", "device", "dtype", "quantize")}

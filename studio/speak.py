@@ -15,7 +15,7 @@ from studio.checkpoints import find_checkpoint, locate
 from studio.errors import BadSetting, StudioError
 from studio.presets import Preset
 from studio.sampling import fresh_seed
-from studio.settings import add_engine_arguments
+from studio.settings import add_engine_arguments, engine_options
 from studio.speech import SpeechRequest, readings_of
 from studio.takes import Reading
 from studio.voices import VoiceLibrary
@@ -63,10 +63,7 @@ def _speak(chosen: argparse.Namespace) -> tuple[list[Reading], int]:
 
     engine = LocalEngine.load(
         checkpoint,
-        tokenizer=chosen.tokenizer,
-        device=chosen.device,
-        dtype=chosen.dtype,
-        quantize=chosen.quantize,
+        **engine_options(chosen),
         say=lambda text: print(text, file=sys.stderr),
     )
     request = SpeechRequest(tuple(conversations), sampling, preset.draft.way, context=preset.draft.context)
