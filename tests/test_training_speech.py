@@ -17,11 +17,20 @@ from transformers import AutoTokenizer, HiggsAudioV2Config, HiggsAudioV2ForCondi
 from studio.codes import Codes
 from studio.conversation import Conversation, Line, Speaker
 from studio.engine.prompt import PromptBuilder
-from studio.training.coded_speech import CodedSpeech, CodedUtterance, plan_shard, read_coded_speech
+from studio.training.coded_speech import (
+    LETTER_STEPS,
+    CodedSpeech,
+    CodedUtterance,
+    TimedCodes,
+    plan_shard,
+    read_coded_speech,
+    timed_clip,
+)
 from studio.training.phrases import WORDS_OF, invented_word, known_words, text_of
 from studio.training.speech import START, TEXT_FILES, Batches, Recipe, Training
 from studio.training.speech_model import TrainingPass, pack
-from studio.training.speech_samples import CURRICULUM, IGNORED, Sample, SampleDrawer, make_sample
+from studio.training.speech_samples import CURRICULUM, IGNORED, Sample, SampleDrawer, joined_codes, make_sample
+from studio.training.timed_speech import PHONE_CLASSES, TimedText, phone_class
 from studio.voices import Reference, Voice
 
 K, BEGIN, END = 8, 1024, 1025
@@ -41,12 +50,14 @@ def some_speech() -> CodedSpeech:
         utterances.append(CodedUtterance(each.text, length, index // 6, each.gender, start, 6 + index))
         start += 6 + index
     values = np.random.default_rng(1).integers(0, 1024, (start, K)).astype(np.uint16)
-    return CodedSpeech(tuple(utterances), values, 25.0, 1024)
+    letters = [np.linspace(0, len(each.text) - 1, each.frames) * LETTER_STEPS for each in utterances]
+    times = np.stack([np.concatenate(letters), np.arange(start) % PHONE_CLASSES], axis=1).astype(np.int16)
+    return CodedSpeech(tuple(utterances), values, times, 25.0, 1024)
 
 
 def tiny_model(key_heads: int = 2) -> HiggsAudioV2ForConditionalGeneration:
     config = HiggsAudioV2Config.from_pretrained(START)
-    config.update({"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2})
+    config.update({"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 7, "num_attention_heads": 2})
     config.update({"num_key_value_heads": key_heads, "head_dim": 16})
     torch.manual_seed(0)
     return HiggsAudioV2ForConditionalGeneration(config)
@@ -99,6 +110,44 @@ def test_what_was_said_before_stands_in_the_prompt_and_is_learnt_from(prompts: P
     prompt = prompts.build(conversation, lambda reference: reference.codes, 0, (said,))
     assert sample.token_ids[: prompt.length].tolist() == prompt.token_ids.tolist()
     assert (sample.labels != IGNORED).sum(0).tolist() == [4 + 1 + 3 + 1] * K
+
+
+def test_a_sample_knows_where_each_row_is_read_from_and_its_phone(prompts: PromptBuilder) -> None:
+    """Of references in turns and of two lines in one breath; in the delay pattern's rows nothing is asked."""
+
+    def told(text: str, frames: int) -> TimedCodes:
+        letters = np.linspace(0, len(text) - 1, frames).astype(np.float32)
+        values = codes_of(frames).values
+        return TimedCodes(values, 25.0, 1024, (TimedText(text, letters, np.arange(frames)),))
+
+    reference = Reference("voice", "It is late.", codes=told("It is late.", 6))
+    speakers = (Speaker("Alma", Voice(reference=reference)), Speaker("Bruno"))
+    conversation = Conversation((Line(0, "Hello."), Line(1, "Hello, you.")), speakers)
+    sample = sample_of(prompts, conversation, joined_codes([told("Hello.", 5), told("Hello, you.", 7)]))
+    ids = sample.token_ids.tolist()
+    first, second = sample.spoken_at[: 6 + K + 1], sample.spoken_at[6 + K + 1 :]
+    assert ids[int(first[0]) : int(first[5]) + 1] == prompts.encode_text("It is late.")
+    assert ids[int(second[0]) : int(second[4]) + 1] == prompts.encode_text("Hello.")
+    assert ids[int(second[5]) : int(second[11]) + 1] == prompts.encode_text("Hello, you.")
+    assert second[5] > second[4] > first[5]
+    assert first[6:].isnan().all()
+    assert second[12:].isnan().all()
+    assert sample.phones[: 6 + K + 1, 0].tolist() == [*range(6)] + [IGNORED] * (K + 1)
+    assert sample.phones[: 6 + K + 1, 1].tolist() == [4, 5] + [IGNORED] * (K + 5)
+
+
+def test_espeak_tells_what_is_said_when() -> None:
+    planned = next(each for each in plan_shard(0, voices=1) if len(each.text) > 20)
+    planned = replace(planned, text="Bees are asleep, maybe.")
+    audio, said = timed_clip(planned, 24_000, 960)
+    assert len(said.letters) == len(said.phones) == -(-audio.length // 960)
+    assert (np.diff(said.letters) >= 0).all()
+    hissing = phone_class("s") == said.phones
+    assert hissing.any()
+    assert all(planned.text[int(letter)] in "aasleep" for letter in said.letters[hissing])
+    block = audio.samples[0, : len(hissing) * 960 - 960].reshape(-1, 960)
+    changes = np.abs(np.diff(np.sign(block), axis=1)).mean(1)  # a hiss crosses zero most often
+    assert changes[hissing[:-1]].mean() > 3 * changes[~hissing[:-1]].mean()
 
 
 def test_every_form_is_drawn_and_a_reference_is_another_utterance_of_the_same_voice(prompts: PromptBuilder) -> None:
@@ -176,6 +225,7 @@ def a_corpus(folder: Path) -> Path:
     folder.mkdir()
     speech = some_speech()
     np.save(folder / "train-0000.npy", speech.values)
+    np.save(folder / "train-0000.times.npy", speech.times)
     lines = [json.dumps(vars(each)) for each in speech.utterances]
     (folder / "train-0000.jsonl").write_text("\n".join(lines) + "\n")
     (folder / "codec.json").write_text('{"frame_rate": 25.0, "codebook_size": 1024}')
@@ -189,7 +239,10 @@ def test_a_few_steps_lower_the_loss_and_the_saved_state_goes_on_as_an_ordinary_c
     batches = Batches(codes, training.prompts(), training.training_pass.audio_tokens, recipe)
     chance = random.Random(0)
     batch = batches.next(chance, 0.9)
-    losses = [training.take_step(batch, 0.1).mean().item() for _ in range(12)]
+    steps = [training.take_step(batch, 0.1) for _ in range(12)]
+    losses, (first, last) = [step[:K].mean().item() for step in steps], (steps[0][K:], steps[-1][K:])
+    assert (last < first).all()  # it is led to the letters, and hears phones
+    assert first[1].item() == pytest.approx(np.log(PHONE_CLASSES), rel=0.15)
     assert losses[0] == pytest.approx(np.log(1026), rel=0.05)
     assert losses[-1] < losses[0] - 0.5
     training.save()
@@ -233,7 +286,7 @@ def test_shards_are_decided_by_their_number_and_read_end_to_end(tmp_path: Path) 
     assert plan_shard(3, voices=2) == plan_shard(3, voices=2)
     assert plan_shard(3, voices=2) != plan_shard(4, voices=2)
     folder = a_corpus(tmp_path / "codes")
-    for name in ("npy", "jsonl"):
+    for name in ("npy", "times.npy", "jsonl"):
         (folder / f"train-0001.{name}").write_bytes((folder / f"train-0000.{name}").read_bytes())
     speech, single = read_coded_speech(folder), some_speech()
     assert len(speech.utterances) == 2 * len(single.utterances)

@@ -2,7 +2,8 @@
 
 A shard is decided by its number, the seed and the codec's weights alone, so that several processes can make some each
 and a corpus can grow while something is trained on it: `python -m studio.training.coded_speech --shards 0 40`.
-A voice says several texts of every length, so that one can be the reference of another.
+A voice says several texts of every length, so that one can be the reference of another. Beside the codes stands what is
+said in each frame: the letter of the text and the phone.
 """
 
 import argparse
@@ -25,16 +26,18 @@ from studio.checkpoints import MINI
 from studio.codecs.higgs import HiggsCodec
 from studio.codes import Codes
 from studio.training.bundled_voices import VOICES
-from studio.training.corpus import Gender, Split, a_voice, is_held_out, spoken
+from studio.training.corpus import PADDING_SECONDS, Gender, Split, a_voice, is_held_out, levelled, loud_span, trimmed
 from studio.training.corpus import Utterance as Planned
 from studio.training.espeak import EspeakVoice
 from studio.training.phrases import WORDS_OF, Length, text_of
+from studio.training.timed_speech import TimedText, speak_timed, timed_text
 
 FOLDER = Path(".training/codes")
 TOKENIZER = MINI / "higgs-audio-v2-tokenizer-mini"
 VOICES_OF_A_SHARD = 100
 TEXTS_OF_A_LENGTH = 2  # by each voice
 BUNDLED_SHARE = 0.25  # of the voices are those of assets/voices, which people hear first
+LETTER_STEPS = 16  # of a letter, in which its place is kept
 STACKED_FRAMES = (20, 40, 80, 160)  # lengths that clips are padded to; a longer one is encoded as it is
 
 
@@ -51,18 +54,28 @@ class CodedUtterance:
 
 
 @dataclass(frozen=True, eq=False)
+class TimedCodes(Codes):
+    """Codes of speech, and for each text in it what is said in each of its frames, in order."""
+
+    said: tuple[TimedText, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class CodedSpeech:
     """Utterances and their codes."""
 
     utterances: tuple[CodedUtterance, ...]
     values: np.ndarray  # uint16 [F, K], all utterances end to end
+    times: np.ndarray  # int16 [F, 2]: sixteenths of letters, classes of phones
     frame_rate: float  # Hz
     codebook_size: int
 
-    def codes(self, utterance: CodedUtterance) -> Codes:
+    def codes(self, utterance: CodedUtterance) -> TimedCodes:
         """One utterance."""
-        part = self.values[utterance.start : utterance.start + utterance.frames]
-        return Codes(part.T, self.frame_rate, self.codebook_size)
+        part = slice(utterance.start, utterance.start + utterance.frames)
+        letters, phones = self.times[part].T
+        said = TimedText(utterance.text, letters.astype(np.float32) / LETTER_STEPS, phones.astype(np.int64))
+        return TimedCodes(self.values[part].T, self.frame_rate, self.codebook_size, (said,))
 
     @property
     def duration_seconds(self) -> float:
@@ -91,6 +104,14 @@ def _some_voice(chance: random.Random, split: Split) -> tuple[EspeakVoice, Gende
     return a_voice(chance, split)
 
 
+def timed_clip(planned: Planned, sample_rate: int, hop: int) -> tuple[Audio, TimedText]:
+    """Say it, trim it, level it, as `corpus.spoken` does, with what is said in each frame of `hop` samples."""
+    audio, phones = speak_timed(planned.text, planned.voice, sample_rate)
+    begin = loud_span(audio)[0] / sample_rate - PADDING_SECONDS
+    clip = levelled(trimmed(audio))
+    return clip, timed_text(planned.text, phones, begin, -(-clip.length // hop), sample_rate / hop)
+
+
 class ShardMaker:
     """Speaks and encodes shards with one codec."""
 
@@ -110,11 +131,15 @@ class ShardMaker:
     def make(self, number: int, folder: Path, *, split: Split = "train", voices: int = VOICES_OF_A_SHARD) -> None:
         """Write one shard, codes first: a shard with an index is whole."""
         planned = plan_shard(number, split, voices)
-        rates = [self.codec.sample_rate] * len(planned)
+        rates = [self.codec.sample_rate] * len(planned), [self.codec.hop] * len(planned)
         say = self._speakers.map if self._speakers else map
-        coded = self.encode(list(say(spoken, planned, rates)))
+        clips, said = zip(*say(timed_clip, planned, *rates), strict=True)
+        coded = self.encode(clips)
         values = np.concatenate([codes.values.T for codes in coded]).astype(np.uint16)
+        letters = np.concatenate([np.round(each.letters * LETTER_STEPS) for each in said])
+        times = np.stack([letters, np.concatenate([each.phones for each in said])], axis=1).astype(np.int16)
         np.save(folder / f"{split}-{number:04d}.npy", values)
+        np.save(folder / f"{split}-{number:04d}.times.npy", times)
         lines, start, speakers = [], 0, dict[EspeakVoice, int]()
         lengths = tuple(WORDS_OF)
         for index, (each, codes) in enumerate(zip(planned, coded, strict=True)):
@@ -182,6 +207,7 @@ def read_coded_speech(folder: Path, split: Split = "train") -> CodedSpeech:
     """
     utterances: list[CodedUtterance] = []
     values: list[np.ndarray] = []
+    times: list[np.ndarray] = []
     start = speakers = 0
     for index in sorted(folder.glob(f"{split}-*.jsonl")):
         fields = [json.loads(line) for line in index.read_text("utf-8").splitlines()]
@@ -190,12 +216,14 @@ def read_coded_speech(folder: Path, split: Split = "train") -> CodedSpeech:
             for each in fields
         ]
         values.append(np.load(index.with_suffix(".npy")))
+        times.append(np.load(index.with_suffix(".times.npy")))
         start += len(values[-1])
         speakers += 1 + max(each["speaker"] for each in fields)
     if not values:
         raise FileNotFoundError(f"no coded speech in {folder}: run python -m studio.training.coded_speech")
     facts = json.loads((folder / "codec.json").read_text("utf-8"))
-    return CodedSpeech(tuple(utterances), np.concatenate(values), facts["frame_rate"], facts["codebook_size"])
+    rate, size = facts["frame_rate"], facts["codebook_size"]
+    return CodedSpeech(tuple(utterances), np.concatenate(values), np.concatenate(times), rate, size)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -119,15 +119,19 @@ def spoken(utterance: Utterance, sample_rate: int) -> Audio:
 
 def trimmed(audio: Audio) -> Audio:
     """Without the quiet before and after, but for a little. Shape: `[1, N]` to `[1, N']`."""
+    start, end = loud_span(audio)
+    padding = round(PADDING_SECONDS * audio.sample_rate)
+    samples = np.pad(audio.samples, ((0, 0), (padding, padding)))
+    return Audio(samples[:, start : end + 2 * padding], audio.sample_rate)
+
+
+def loud_span(audio: Audio) -> tuple[int, int]:
+    """Where the first sound begins and the last one ends, in samples. Silence is all sound."""
     block = audio.sample_rate // 100
     blocks = audio.length // block
     energy = np.square(audio.samples[0, : blocks * block].reshape(blocks, block)).mean(axis=1)
     loud = np.flatnonzero(energy > energy.max(initial=1e-12) * 10 ** (-QUIET_DB / 10))
-    if not loud.size:
-        return audio
-    padding = round(PADDING_SECONDS * audio.sample_rate)
-    samples = np.pad(audio.samples, ((0, 0), (padding, padding)))
-    return Audio(samples[:, loud[0] * block : (loud[-1] + 1) * block + 2 * padding], audio.sample_rate)
+    return (int(loud[0]) * block, (int(loud[-1]) + 1) * block) if loud.size else (0, audio.length)
 
 
 def levelled(audio: Audio, level_dbfs: float = LEVEL_DBFS) -> Audio:

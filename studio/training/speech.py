@@ -30,6 +30,7 @@ from studio.training.coded_speech import FOLDER as CODES
 from studio.training.coded_speech import read_coded_speech
 from studio.training.speech_model import Batch, TrainingPass, pack
 from studio.training.speech_samples import Sample, SampleDrawer, mixture_at
+from studio.training.timed_speech import PHONE_CLASSES
 
 START = MINI / "higgs-audio-v2-mini"
 STATE, LOG, CHECKPOINT = "state.pt", "log.jsonl", "checkpoint"
@@ -47,12 +48,15 @@ STEPS_OF_A_LOG_LINE = 20
 class Recipe:
     """What decides a training besides the minutes it is given and the corpus."""
 
-    positions: int = 3_000  # read in a step, text and audio rows together
+    positions: int = 4_000  # read in a step, text and audio rows together
     pooled_batches: int = 6  # drawn together and sorted by length, for little padding
-    rate: float = 1e-3  # of learning, the size of a step relative to the weights' root mean square
+    lead: float = 0.5  # of the loss for reading where the letters are known
+    last_lead: float = 0.1
+    led: float = 0.5  # of the minutes, over which it falls
+    rate: float = 1.5e-3  # of learning, the size of a step relative to the weights' root mean square
     last_rate: float = 5e-5
-    warmup_steps: int = 30
-    settling: float = 0.75  # of the minutes, from which the rate falls
+    warmup_steps: int = 60
+    settling: float = 0.4  # of the minutes, from which the rate falls
     mean_decay: float = 0.98  # of the running mean of the weights
     weight_decay: float = 0.01
     seed: int = 0
@@ -62,10 +66,10 @@ class Recipe:
 class Optimiser:
     """Muon for the matrices of the layers, AdamW for embeddings, head and norms, at one rate."""
 
-    def __init__(self, model: HiggsAudioV2ForConditionalGeneration, recipe: Recipe) -> None:
+    def __init__(self, model: HiggsAudioV2ForConditionalGeneration, asks_phones: nn.Linear, recipe: Recipe) -> None:
         matrices = [each for each in model.model.layers.parameters() if each.ndim == 2]
         known = {id(each) for each in matrices}
-        others = [each for each in model.parameters() if id(each) not in known]
+        others = [each for each in (*model.parameters(), *asks_phones.parameters()) if id(each) not in known]
         self.parts: tuple[torch.optim.Optimizer, ...] = (
             torch.optim.Muon(matrices, recipe.rate, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"),
             torch.optim.AdamW(others, recipe.rate, (0.9, 0.95), weight_decay=recipe.weight_decay),
@@ -149,7 +153,8 @@ class Training:
             )
         self.model: HiggsAudioV2ForConditionalGeneration = loaded.to(self.device)  # type: ignore[arg-type]  # a wrapper hides its signature
         self.training_pass = TrainingPass(self.model)
-        self.optimiser = Optimiser(self.model, recipe)
+        self.asks_phones = nn.Linear(self.model.config.hidden_size, 2 * PHONE_CLASSES, device=self.device)
+        self.optimiser = Optimiser(self.model, self.asks_phones, recipe)
         self.mean = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         self.step = 0
         self.seconds = 0.0
@@ -169,6 +174,7 @@ class Training:
         """Go on where the folder's state stands."""
         state = torch.load(self.folder / STATE, weights_only=True, map_location=self.device)
         self.model.load_state_dict(state["model"])
+        self.asks_phones.load_state_dict(state["asks_phones"])
         self.mean = state["mean"]
         for part, saved in zip(self.optimiser.parts, state["optimiser"], strict=True):
             part.load_state_dict(saved)
@@ -178,6 +184,7 @@ class Training:
         """Write the state, and the mean of the weights as a checkpoint that anybody can load."""
         state = {
             "model": self.model.state_dict(),
+            "asks_phones": self.asks_phones.state_dict(),
             "mean": self.mean,
             "optimiser": [part.state_dict() for part in self.optimiser.parts],
             "step": self.step,
@@ -188,9 +195,11 @@ class Training:
         save_checkpoint(self.model, self.mean, self.folder / CHECKPOINT, self.start)
 
     def take_step(self, batch: Batch, progress: float) -> Tensor:
-        """One step at a progress of 0..1. Returns each codebook's loss. Shape: `[K]`."""
+        """One step at a progress of 0..1. Returns each codebook's loss and the three of reading. Shape: `[K + 3]`."""
         with torch.autocast(self.device.type, torch.bfloat16):
-            loss, losses = self.training_pass.loss(batch.to(self.device))
+            loss, losses, reading = self.training_pass.led_loss(
+                batch.to(self.device), self.asks_phones, self._lead(progress)
+            )
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         if torch.isfinite(norm):
@@ -200,7 +209,12 @@ class Training:
         with torch.no_grad():
             for name, value in self.model.state_dict().items():
                 self.mean[name].lerp_(value, 1 - decay)
-        return losses
+        return torch.cat((losses, reading))
+
+    def _lead(self, progress: float) -> float:
+        """How much reading counts beside the codes: fully at first, then less and less."""
+        recipe = self.recipe
+        return recipe.lead + (recipe.last_lead - recipe.lead) * min(1.0, progress / recipe.led)
 
     def _rate(self, progress: float) -> float:
         """Risen at the start, then level, then falling straight to the last rate."""
@@ -245,7 +259,8 @@ class Training:
             "step": self.step,
             "minutes": round(self.seconds / 60, 2),
             "hour": time.strftime("%H:%M"),
-            "losses": means,
+            "losses": means[:-3],
+            "reading": means[-3:],
         }
         line |= {"positions": positions, "utterances": utterances}
         with (self.folder / LOG).open("a") as file:

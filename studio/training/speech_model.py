@@ -3,6 +3,10 @@
 transformers parts text and audio by boolean masks in every layer. Here the positions of a whole batch are put in order
 once, text first and then audio rows, without padding; only attention sees `[B, L]`. Samples are padded on the right, so
 the causal mask alone hides the padding.
+
+Where the training data tells what is said when, some attention heads are led to the letter that is spoken, and the
+hidden states of a middle layer are asked for its phone. Both help a small model to read long before its codes alone
+would teach it to (for attention: Tachibana and others, 2018, there by the diagonal); neither is part of the model.
 """
 
 from collections.abc import Sequence
@@ -10,13 +14,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from transformers import HiggsAudioV2ForConditionalGeneration
 
 from studio.training.speech_samples import IGNORED, Sample
+from studio.training.timed_speech import PHONE_CLASSES
 
-CODEBOOK_WEIGHTS = (4.0, 2.0, 0.7, 0.5, 0.3, 0.2, 0.2, 0.2)  # the first carry the words
+CODEBOOK_WEIGHTS = (3.0, 2.0, 1.0, 0.8, 0.6, 0.5, 0.4, 0.4)  # the first carry the words
+LED_LAYERS = range(2, 6)  # whose first head is led to the letter that is spoken
+TOLD_LAYER = 5  # after which the phone must be known
+LETTERS_NEAR = 1.5  # deviation of the window that counts as that letter
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +39,9 @@ class Batch:
     samples: int  # B
     asked: Tensor  # int64 [A]: rows with any label
     labels: Tensor  # int64 [A, K]
+    phones: Tensor  # int64 [A, 2]
+    led: Tensor  # int64 [G]: the padded positions whose letter is known
+    led_to: Tensor  # float32 [G]: where in their sample it stands
 
     def to(self, device: torch.device) -> "Batch":
         """The same on another device."""
@@ -50,9 +61,13 @@ def pack(samples: Sequence[Sample], audio_tokens: tuple[int, int]) -> Batch:
     place = torch.full((len(samples) * longest,), len(ids))
     place[back] = torch.arange(len(ids))
     labels = torch.cat([sample.labels for sample in samples])
-    asked = (labels != IGNORED).any(1).nonzero()[:, 0]
+    is_asked = (labels != IGNORED).any(1)
+    asked = is_asked.nonzero()[:, 0]
+    spoken_at = torch.cat([sample.spoken_at for sample in samples])
+    led = (is_asked & ~spoken_at.isnan()).nonzero()[:, 0]
+    texts = ids[~is_audio]
     return Batch(
-        ids[~is_audio],
+        texts,
         torch.cat([sample.audio_rows for sample in samples]),
         positions[order],
         place,
@@ -60,7 +75,19 @@ def pack(samples: Sequence[Sample], audio_tokens: tuple[int, int]) -> Batch:
         len(samples),
         asked,
         labels[asked],
+        torch.cat([sample.phones for sample in samples])[asked],
+        back[led + len(texts)],
+        spoken_at[led],
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What the layers say at the rows that are asked, not yet normed, and how well they read."""
+
+    last: Tensor  # [A, H]
+    middle: Tensor  # [A, H]
+    astray: Tensor  # []: how little the led heads look at the letter spoken, in nats
 
 
 class _Rearranged(torch.autograd.Function):
@@ -101,7 +128,10 @@ class TrainingPass:
 
     def losses(self, batch: Batch) -> Tensor:
         """Mean cross entropy of each codebook, in nats. Shape: `[K]`."""
-        hidden = self._norm(self.hidden(batch), self.model.model.norm)
+        return self._code_losses(self.heard(batch), batch)
+
+    def _code_losses(self, heard: Heard, batch: Batch) -> Tensor:
+        hidden = self._norm(heard.last, self.model.model.norm)
         logits = functional.linear(hidden, self.model.audio_lm_head.weight).float()
         flat = logits.view(-1, self.codebook_size)
         each = functional.cross_entropy(flat, batch.labels.reshape(-1), ignore_index=IGNORED, reduction="none")
@@ -113,8 +143,30 @@ class TrainingPass:
         losses = self.losses(batch)
         return (losses * self.weights.to(losses.device)).sum(), losses.detach()
 
-    def hidden(self, batch: Batch) -> Tensor:
-        """What the last layer says at the rows that are asked, not yet normed. Shape: `[A, H]`."""
+    def led_loss(self, batch: Batch, asks_phones: nn.Linear, lead: float) -> tuple[Tensor, Tensor, Tensor]:
+        """The same while the model is led.
+
+        Args:
+            batch: Of samples that know what is said when.
+            asks_phones: From the middle layer to two phones, `[H]` to `[2 * PHONE_CLASSES]`.
+            lead: How much reading counts beside the codes.
+
+        Returns:
+            The loss `[]`, each codebook's share `[K]`, and `[3]`: how far attention is astray, the phone's loss, that
+            of the phone ahead.
+        """
+        heard = self.heard(batch)
+        losses = self._code_losses(heard, batch)
+        middle = functional.rms_norm(heard.middle, heard.middle.shape[-1:], eps=self.eps)
+        said = asks_phones(middle).float().view(-1, 2, PHONE_CLASSES)
+        now, soon = (
+            functional.cross_entropy(said[:, index], batch.phones[:, index], ignore_index=IGNORED) for index in (0, 1)
+        )
+        loss = (losses * self.weights.to(losses.device)).sum() + lead * (heard.astray + now + 0.5 * soon)
+        return loss, losses.detach(), torch.stack((heard.astray, now, soon)).detach()
+
+    def heard(self, batch: Batch) -> Heard:
+        """One pass through all layers."""
         core = self.model.model
         texts = len(batch.texts)
         offsets = core.embed_audio_tokens.audio_tokens_offsets
@@ -123,6 +175,8 @@ class TrainingPass:
         cos, sin = core.rotary_emb(hidden, batch.positions[None])
         cos, sin = cos[0, :, None], sin[0, :, None]
         last = len(core.layers) - 1
+        chosen = batch.asked + texts
+        middle, astray = hidden[chosen], list[Tensor]()
         for number, layer in enumerate(core.layers):
             normed = torch.cat(
                 (
@@ -130,11 +184,12 @@ class TrainingPass:
                     self._norm(hidden[texts:], layer.audio_input_layernorm),
                 )
             )
-            attended = self._attention(layer.self_attn, normed, cos, sin, batch)
+            led = astray if number in LED_LAYERS and len(batch.led) else None
+            attended = self._attention(layer.self_attn, normed, cos, sin, batch, led)
             if number == last:  # of the last layer only the rows that are asked matter
-                chosen = batch.asked + texts
                 audio = hidden[chosen] + functional.linear(attended[chosen], layer.self_attn.o_proj.weight)
-                return audio + self._mlp(layer.audio_mlp, self._norm(audio, layer.audio_post_attention_layernorm))
+                audio = audio + self._mlp(layer.audio_mlp, self._norm(audio, layer.audio_post_attention_layernorm))
+                return Heard(audio, middle, torch.stack(astray).mean() if astray else audio.new_zeros(()))
             hidden = hidden + functional.linear(attended, layer.self_attn.o_proj.weight)
             text, audio = hidden[:texts], hidden[texts:]
             hidden = torch.cat(
@@ -143,6 +198,8 @@ class TrainingPass:
                     audio + self._mlp(layer.audio_mlp, self._norm(audio, layer.audio_post_attention_layernorm)),
                 )
             )
+            if number == TOLD_LAYER:
+                middle = hidden[chosen]
         raise ValueError("a model needs layers")
 
     def _norm(self, rows: Tensor, norm: Any) -> Tensor:
@@ -152,8 +209,13 @@ class TrainingPass:
         gate, up = functional.linear(rows, torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight))).chunk(2, -1)
         return functional.linear(functional.silu(gate) * up, mlp.down_proj.weight)
 
-    def _attention(self, attention: Any, rows: Tensor, cos: Tensor, sin: Tensor, batch: Batch) -> Tensor:
-        """Causal attention within each sample, before the output projection. Shape: `[P, H]` to `[P, heads * D]`."""
+    def _attention(
+        self, attention: Any, rows: Tensor, cos: Tensor, sin: Tensor, batch: Batch, astray: list[Tensor] | None
+    ) -> Tensor:
+        """Causal attention within each sample, before the output projection. Shape: `[P, H]` to `[P, heads * D]`.
+
+        How far the first head is astray is added to the list, if there is one.
+        """
         weight = torch.cat((attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight))
         heads = functional.linear(rows, weight).view(len(rows), -1, attention.head_dim)
         turned, values = heads.split((self.heads + self.key_heads, self.key_heads), dim=1)
@@ -164,9 +226,24 @@ class TrainingPass:
         padded = _Rearranged.apply(heads, batch.place, batch.back)
         padded = padded.view(batch.samples, -1, self.heads + 2 * self.key_heads, attention.head_dim).transpose(1, 2)
         queries, keys, values = padded.split((self.heads, self.key_heads, self.key_heads), dim=1)
+        if astray is not None:
+            astray.append(_astray(queries[:, 0], keys[:, 0], batch))
         attended = _causal_attention(queries, keys, values)
         flat = attended.transpose(1, 2).reshape(len(batch.place), -1)
         return _Rearranged.apply(flat, batch.back, batch.place)
+
+
+def _astray(queries: Tensor, keys: Tensor, batch: Batch) -> Tensor:
+    """How little a head looks where it is led, in nats, mean of the rows. Shape: `[B, L, D]` twice, to `[]`."""
+    length = queries.shape[1]
+    later = torch.full((length, length), -torch.inf, dtype=queries.dtype, device=queries.device).triu(1)
+    scores = torch.baddbmm(
+        later.expand(len(queries), -1, -1), queries, keys.transpose(1, 2), alpha=queries.shape[-1] ** -0.5
+    )
+    looks = scores.flatten(0, 1)[batch.led].float().softmax(-1)
+    distance = torch.arange(length, device=queries.device) - batch.led_to[:, None]
+    near = (-0.5 * (distance / LETTERS_NEAR).square()).exp()
+    return -(looks * near).sum(1).clamp(min=1e-6).log().mean()
 
 
 def _causal_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:

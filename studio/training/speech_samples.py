@@ -15,7 +15,7 @@ import torch
 from studio.codes import Codes
 from studio.conversation import Conversation, Line, ReferencePlace, Scene, Speaker
 from studio.engine.prompt import PromptBuilder
-from studio.training.coded_speech import CodedSpeech, CodedUtterance
+from studio.training.coded_speech import CodedSpeech, CodedUtterance, TimedCodes
 from studio.training.phrases import WORDS_OF, Length
 from studio.voices import Reference, Voice
 
@@ -28,6 +28,7 @@ DESCRIBED_SCENES = (
 )
 OTHER_SCENE_SHARE = 0.1
 CONTEXT_SHARE = 0.5
+PHONES_AHEAD = 4  # rows: what will soon be said, so that it is read before
 
 Said = tuple[int, Reference]  # a line said before: who, and how
 
@@ -42,6 +43,8 @@ class Sample:
     token_ids: torch.Tensor  # int64 [L]
     audio_rows: torch.Tensor  # int64 [R, K]: delay pattern, begin and end of stream included
     labels: torch.Tensor  # int64 [R, K]: what follows each row; `IGNORED` where nothing is asked
+    spoken_at: torch.Tensor  # float32 [R]: the position of the letter spoken in the row that follows; nan: not known
+    phones: torch.Tensor  # int64 [R, 2]: its phone, and the one `PHONES_AHEAD` rows later; `IGNORED` where not known
 
     @property
     def length(self) -> int:
@@ -90,16 +93,46 @@ def make_sample(
     rows, ends = prompts.delayed(spoken), (stream_begin, stream_end)
     prompt = prompts.build(conversation, _own_codes, room=len(rows), earlier=earlier)
     with_words = [(reference, conversation.references_in == "turns") for reference in conversation.references]
-    labels = []
+    labels, recordings = [], list[Codes]()
     for reference, in_turn in [*with_words, *((reference, True) for _, reference in earlier)]:
-        each = prompts.delayed(_own_codes(reference))
+        recordings.append(_own_codes(reference))
+        each = prompts.delayed(recordings[-1])
         learnt = in_turn and reference.transcript
         labels.append(labels_of(each, *ends) if learnt else torch.full_like(each, IGNORED))
+    token_ids = torch.cat((prompt.token_ids, torch.tensor(prompts.placeholders(len(rows)), dtype=torch.int64)))
     return Sample(
-        torch.cat((prompt.token_ids, torch.tensor(prompts.placeholders(len(rows)), dtype=torch.int64))),
+        token_ids,
         torch.cat((prompt.audio_rows, rows)),
         torch.cat((*labels, labels_of(rows, *ends))),
+        *_reading(prompts, token_ids, [*recordings, spoken]),
     )
+
+
+def _reading(
+    prompts: PromptBuilder, token_ids: torch.Tensor, recordings: Sequence[Codes]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where in the prompt each row is read from, and its phones. Shapes: float32 `[R]`, int64 `[R, 2]`.
+
+    Only of recordings that know what is said in them, where their words stand before them.
+    """
+    written = "".join(map(chr, token_ids.tolist()))
+    places, phones, searched = [], [], 0
+    for codes in recordings:
+        count = len(prompts.delayed(codes))
+        place, phone = torch.full((count,), torch.nan), torch.full((count, 2), IGNORED)
+        frame = 0
+        for said in codes.said if isinstance(codes, TimedCodes) else ():
+            found = written.find("".join(map(chr, prompts.encode_text(said.text))), searched)
+            frames = len(said.letters)
+            if found >= 0:
+                place[frame : frame + frames] = torch.from_numpy(said.letters) + found
+                searched = found + len(said.text)
+            phone[frame : frame + frames, 0] = torch.from_numpy(said.phones)
+            frame += frames
+        phone[: max(0, frame - PHONES_AHEAD), 1] = phone[PHONES_AHEAD : max(frame, PHONES_AHEAD), 0]
+        places.append(place)
+        phones.append(phone)
+    return torch.cat(places), torch.cat(phones)
 
 
 def _own_codes(reference: Reference) -> Codes:
@@ -131,9 +164,9 @@ class Mixture:
 
 # Over the training: first short and alone, at the end as people use it.
 CURRICULUM = (
-    (0.0, Mixture((0.55, 0.35, 0.10), clone=0.55, smart=0.30, described=0.10, scene=0.02, two=0.03, several=0.0)),
-    (0.2, Mixture((0.20, 0.45, 0.35), clone=0.62, smart=0.18, described=0.08, scene=0.04, two=0.08, several=0.0)),
-    (0.5, Mixture((0.10, 0.30, 0.60), clone=0.60, smart=0.14, described=0.06, scene=0.05, two=0.12, several=0.03)),
+    (0.0, Mixture((0.50, 0.35, 0.15), clone=0.60, smart=0.25, described=0.10, scene=0.02, two=0.03, several=0.0)),
+    (0.1, Mixture((0.20, 0.45, 0.35), clone=0.65, smart=0.12, described=0.08, scene=0.05, two=0.10, several=0.0)),
+    (0.35, Mixture((0.10, 0.30, 0.60), clone=0.62, smart=0.08, described=0.06, scene=0.06, two=0.15, several=0.03)),
 )
 
 
@@ -227,7 +260,8 @@ class SampleDrawer:
         return Reference("voice", other.text, codes=self.speech.codes(other))
 
 
-def joined_codes(parts: Sequence[Codes]) -> Codes:
+def joined_codes(parts: Sequence[TimedCodes]) -> TimedCodes:
     """Codes one after the other."""
     values = np.concatenate([part.values for part in parts], axis=1)
-    return Codes(values, parts[0].frame_rate, parts[0].codebook_size)
+    said = tuple(text for part in parts for text in part.said)
+    return TimedCodes(values, parts[0].frame_rate, parts[0].codebook_size, said)
