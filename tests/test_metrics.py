@@ -13,7 +13,7 @@ from studio.codecs.classic import Pcm16
 from studio.codecs.higgs import HiggsCodec
 from studio.lab import metrics
 from studio.lab.metrics import MEASURES, Reference, loudness_lufs, si_sdr_db
-from studio.lab.spectra import FLOOR, Spectra, log_mel_distance, stft_distance
+from studio.lab.spectra import FLOOR, Distances, Spectra, distances
 
 ASSETS = Path(__file__).parent.parent / "assets"
 
@@ -54,19 +54,20 @@ def test_si_sdr_at_its_ends() -> None:
 def test_distances_are_zero_for_equals_and_grow_with_noise() -> None:
     voice = speech()
     reference = Spectra(voice)
-    noisy = [Spectra(Audio(voice.samples + noise_like(voice, db), voice.sample_rate)) for db in (40, 20, 0)]
-    for distance in (stft_distance, log_mel_distance):
-        assert distance(reference, Spectra(voice)) == 0
-        values = [distance(reference, other) for other in noisy]
-        assert 0 < values[0] < values[1] < values[2]
+    assert distances(reference, voice) == Distances(0, 0)
+    noisy = [Audio(voice.samples + noise_like(voice, db), voice.sample_rate) for db in (40, 20, 0)]
+    found = [distances(reference, other) for other in noisy]
+    assert 0 < found[0].stft < found[1].stft < found[2].stft
+    assert 0 < found[0].log_mel < found[1].log_mel < found[2].log_mel
 
 
 def test_a_change_of_level_has_a_known_distance() -> None:
     loud = Audio(np.random.default_rng(0).standard_normal((1, 48_000)) * 0.1, 24_000)
     quiet = Audio(loud.samples * np.float32(0.5), 24_000)
-    assert log_mel_distance(Spectra(loud), Spectra(quiet)) == pytest.approx(20 * math.log10(2), abs=0.01)
+    found = distances(Spectra(loud), quiet)
+    assert found.log_mel == pytest.approx(20 * math.log10(2), abs=0.01)
     # Spectral convergence is 0.5, the logarithm's part ln 2.
-    assert stft_distance(Spectra(loud), Spectra(quiet)) == pytest.approx(0.5 + math.log(2), abs=0.01)
+    assert found.stft == pytest.approx(0.5 + math.log(2), abs=0.01)
 
 
 def test_a_sine_of_amplitude_one_has_magnitude_one() -> None:

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from studio.audio import Audio
 from studio.codes import Codes
 from studio.lab.metrics import MEASURES, Reference, Score, fitted
 
-MOST_AT_ONCE = 4  # versions being measured: each holds some 30 MB of spectra for a minute of sound
+MOST_AT_ONCE = 4  # pieces of measuring: each holds some 30 MB of spectra for a minute of sound
 FIRST_CHARACTERS_OF_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -164,13 +165,15 @@ def measured(clip: Audio, results: Sequence[Result], keys: tuple[str, ...]) -> I
         keys: Which of `MEASURES`.
     """
     reference = Reference(clip)
-    with ThreadPoolExecutor(min(MOST_AT_ONCE, os.cpu_count() or 1)) as pool:
+    # numpy's own threads would spin beside ours after each product of some microseconds: twice the time for all.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(min(MOST_AT_ONCE, os.cpu_count() or 1)) as pool:
         try:
             for work in [pool.submit(work) for work in reference.prepare(keys)]:
                 work.result()
-            scores = [pool.submit(reference.scores, result.audio, keys) for result in results]
-            for result, score in zip(results, scores, strict=True):
-                yield replace(result, scores=score.result())
+            scores = [[pool.submit(part) for part in reference.parts(result.audio, keys)] for result in results]
+            for result, parts in zip(results, scores, strict=True):
+                found = {key: score for part in parts for key, score in part.result().items()}
+                yield replace(result, scores={key: found[key] for key in keys})
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # nobody wants the rest
 
