@@ -12,7 +12,7 @@ from studio.audio import Audio, read_wav, silence
 from studio.codecs.classic import Pcm16
 from studio.codecs.higgs import HiggsCodec
 from studio.lab import metrics
-from studio.lab.metrics import MEASURES, Reference, loudness_lufs, si_sdr_db
+from studio.lab.metrics import MEASURES, QUICK, Reference, loudness_lufs, si_sdr_db
 from studio.lab.spectra import FLOOR, Distances, Spectra, distances
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -122,6 +122,36 @@ def test_equal_sounds_get_the_best_scores() -> None:
     assert scores["stft"].value == scores["log_mel_16k"].value == scores["loudness_change"].value == 0
     assert scores["stoi"].value == pytest.approx(1)
     assert scores["pesq_wb"].value == pytest.approx(4.64, abs=0.01)
+
+
+def test_the_original_is_given_what_measuring_it_would_give() -> None:
+    for sound in (speech(), speech().resampled(8_000), speech().between(0.5, 0.6), silence(1, 24_000)):
+        quick = Reference(sound).own_scores(QUICK)
+        for key, measured in Reference(sound).scores(sound, QUICK).items():
+            assert quick[key].reason == measured.reason
+            assert quick[key].value == pytest.approx(measured.value), key
+
+
+def test_distances_are_those_of_whole_spectra() -> None:
+    """Block by block, as they are computed, gives what the formulas give at once."""
+    voice = speech()
+    version = Audio(voice.samples + noise_like(voice, 10), voice.sample_rate)
+    first, second = Spectra(voice), Spectra(version)
+    found = distances(first, version)
+    terms = [
+        np.linalg.norm(x - y) / np.linalg.norm(x) + np.abs(np.log(np.maximum(x, FLOOR) / np.maximum(y, FLOOR))).mean()
+        for x, y in zip(first.magnitudes, second.magnitudes, strict=True)
+    ]
+    assert found.stft == pytest.approx(np.mean(terms), rel=1e-5)
+    assert found.log_mel == pytest.approx(np.abs(first.mel_db - second.mel_db).mean(), rel=1e-5)
+
+
+def test_parts_give_every_measure_once() -> None:
+    voice = speech()
+    for sound in (voice, voice.resampled(16_000), voice.resampled(8_000)):
+        given = [key for part in Reference(sound).parts(sound, QUICK) for key in part()]
+        assert sorted(given) == sorted(QUICK)
+        assert list(Reference(sound).scores(sound, ("log_mel_16k", "stft"))) == ["log_mel_16k", "stft"]
 
 
 def test_lost_highs_cost_at_full_band_only() -> None:

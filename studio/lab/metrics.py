@@ -161,6 +161,19 @@ class Reference:
             parts[:2] = [(parts[0][0] | parts[1][0], in_both_bands)]
         return [work for given, work in parts if given & set(keys)]
 
+    def own_scores(self, keys: tuple[str, ...] = tuple(MEASURES)) -> dict[str, Score]:
+        """What the reference itself gets: the best there is by definition, and what is predicted of it alone."""
+        if why := _why_not_measured(self.audio, self.audio):
+            return {key: Score(None, why) for key in keys}
+        equal = {"si_sdr": math.inf, "stft": 0.0, "log_mel": 0.0}
+        own: dict[str, Callable[[], Score]] = {
+            "stoi": lambda: self._stoi(self._at_16k),
+            "pesq_wb": lambda: pesq_wb(self._at_16k, self._at_16k),
+            "mos": lambda: predicted_mos(self._at_16k),
+            "loudness_change": lambda: _change(self._loudness, self._loudness),
+        }
+        return {key: own[key]() if key in own else Score(equal[key.removesuffix("_16k")]) for key in keys}
+
     def _stoi(self, version: Audio) -> Score:
         """STOI (studio/lab/stoi.py), of sound at 16 kHz: it looks at 10 kHz, so nothing is lost."""
         if why := _why_no_stoi(self._at_16k):

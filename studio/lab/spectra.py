@@ -52,7 +52,7 @@ class Spectra:
         _ = self.logarithms, self.norms, self.mel_db
 
     def blocks(self, resolution: int) -> Iterator[np.ndarray]:
-        """The magnitudes of one resolution, some frames at a time: what is computed on the way stays in the CPU's cache.
+        """The magnitudes of one resolution, some frames at a time: what is computed on the way stays in the cache.
 
         Zeros lie beyond both ends of the sound, and the window is hardly padded. Shape: float32 [some of T, F] each.
         """
@@ -112,9 +112,9 @@ def distances(reference: Spectra, version: Audio) -> Distances:
     convergence plus mean absolute difference of log magnitudes, mean over three resolutions; windows of 10, 25 and
     50 ms and a floor of -80 dBFS instead of numbers of samples. No unit. Range: 0 (equal) and up. Lower is better.
 
-    `log_mel` is the mean absolute difference of mel bands in dB. Source: as used for codecs by DAC (Kumar et al., NeurIPS
-    2023) and others, with one resolution (50 ms), 80 bands from 0 Hz to half the rate, and a floor of -80 dBFS. Unit: dB.
-    Range: 0 (equal) to about 80. Lower is better.
+    `log_mel` is the mean absolute difference of mel bands in dB. Source: as used for codecs by DAC (Kumar et al.,
+    NeurIPS 2023) and others, with one resolution (50 ms), 80 bands from 0 Hz to half the rate, and a floor of
+    -80 dBFS. Unit: dB. Range: 0 (equal) to about 80. Lower is better.
     """
     spectra = Spectra(version)
     stft = mel = 0.0

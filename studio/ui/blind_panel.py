@@ -8,10 +8,11 @@ import gradio as gr
 from studio.audio import Audio
 from studio.errors import BadSetting
 from studio.lab.abx import SIGNIFICANT, AbxTest, p_value
+from studio.lab.compare import ORIGINAL
 from studio.lab.mushra import MAX_VERSIONS, MushraTest, Sheet
 from studio.ui.answers import answering_page
 from studio.ui.blind_store import BlindStore, Kept
-from studio.ui.kept_clips import ORIGINAL, find_clip, kept_version
+from studio.ui.kept_clips import find_clip, kept_version
 from studio.ui.studio import Studio
 
 TRIALS = (8, 12, 16, 24)
@@ -96,14 +97,15 @@ def blind_tests(studio: Studio) -> gr.HTML:
         store.end(asked.get("test"))
         return {}
 
+    trials = [[count, _needed(count)] for count in TRIALS]
     return gr.HTML(
         {"clips": []},
         html_template='<section class="hs-blind" aria-label="Blind test"></section>',
-        js_on_load="HiggsStudio.mountBlind(element, props, watch, server);",
+        # Not as a property of its own: those are lost by an event that skips a component that was never shown.
+        js_on_load=f"HiggsStudio.mountBlind(element, props, watch, server, {trials});",
         server_functions=[abx_start, abx_answer, mushra_start, mushra_next, mushra_rate, mushra_export, blind_end],
         apply_default_css=False,
         elem_id="hs-blind",
-        trials=[[count, _needed(count)] for count in TRIALS],
     )
 
 

@@ -10,7 +10,7 @@ from studio.ui.measures import measure_view
 from studio.ui.studio import Studio
 
 
-def codec_tab(studio: Studio, project: gr.Textbox, tab: gr.Tab) -> None:
+def codec_tab(studio: Studio, project: gr.Textbox, tab: gr.Tab, page: gr.Blocks) -> None:
     """Fill the tab."""
     with gr.Row(elem_id="hs-codec"):
         with gr.Column(elem_classes="hs-zone", min_width=280, scale=1):
@@ -27,4 +27,5 @@ def codec_tab(studio: Studio, project: gr.Textbox, tab: gr.Tab) -> None:
     clips = gr.State([])  # tokens of what was compared last
     compared = panel.connect(studio, bench, measures, blind, clips)
     panel.sound.connect(studio, tab)
-    codes.connect(studio, compared, clips)
+    resumed = panel.resume(studio, page, bench, measures, blind, clips)
+    codes.connect(studio, (compared, resumed), clips)

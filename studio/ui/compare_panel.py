@@ -11,11 +11,12 @@ import gradio as gr
 from studio.audio import Audio
 from studio.errors import StudioError
 from studio.lab.codemap import StoredCodes
-from studio.lab.compare import Result, coded, measured, same_bitrate
-from studio.lab.metrics import MEASURES, QUICK, Score
+from studio.lab.compare import Original, Result, coded, measured, same_bitrate
+from studio.lab.metrics import MEASURES, QUICK, Reference, Score
 from studio.ui.answers import answering
 from studio.ui.comparison import POLL_SECONDS, WAITING, Running
 from studio.ui.kept_clips import KeptClip, Made, original
+from studio.ui.lab_desk import LabDesks
 from studio.ui.measures import measure_table
 from studio.ui.offers import CodecFamily, Codecs, Offer, offered
 from studio.ui.sound_choice import SoundChoice, sound_choice
@@ -46,7 +47,13 @@ class Run:
     clips: list[dict[str, Any]] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)  # without their sounds
     measured: int = 0  # how many of them, from the first
+    originals: list[Original] = field(default_factory=list)  # of the clips that are measured
     measuring_seconds: float = 0.0
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """What was measured so far, as the page shows it."""
+        return measure_table(self.results, self.measured, self.keys, self.ladders, NOTHING_MEASURED, self.originals)
 
     def leave_unmeasured(self) -> None:
         """Say of what was not measured why not, once nothing more comes."""
@@ -74,32 +81,46 @@ class ComparePanel:
             The event, for what is to follow it.
         """
         comparisons = studio.comparisons
-        filled = [self.status, self.go, self.stop, bench, measures, blind, clips]
+        desk = self.sound.desk
+        filled = [self.status, self.go, self.stop, bench, measures, blind, clips, desk]
 
         def run_comparison(data: Data, request: gr.Request) -> Iterator[Data]:
             owner = request.session_hash or ""
+            keys = [key for group in self.settings.values() for key in data[group] or []]
             try:
-                pairs = offered(
-                    studio.codecs.families, [key for group in self.settings.values() for key in data[group] or []]
-                )
+                pairs = offered(studio.codecs.families, keys)
                 sounds = self.sound.chosen(studio, data)
             except StudioError as problem:
                 yield {self.status: {"state": "failed", "text": str(problem)}}
                 return
             run = Run(len(sounds) * len(pairs), tuple(MEASURES) if data[self.slow] else QUICK)
+            token = self.sound.desks.change(
+                data[desk],
+                own=data[self.sound.own],
+                sounds=data[self.sound.sounds],
+                codecs=keys,
+                slow=data[self.slow],
+            )
             running = comparisons.start(owner, lambda: work(studio.codecs, studio.readings, sounds, pairs, run))
             started = time.monotonic()
 
             def shown(state: Data, busy: bool) -> Data:
                 """Everything, each time: a view in a tab that was never opened keeps only the last it was sent."""
+                table, tokens = run.table, [clip["token"] for clip in run.clips]
+                self.sound.desks.change(token, clips=tokens, measures=table, said=state, busy=busy)
                 return {
+                    desk: token,
                     self.status: state,
                     self.go: gr.update(interactive=not busy),
                     self.stop: gr.update(visible=busy, interactive=not running.stopping, value=_stop_word(running)),
-                    bench: {"clips": deepcopy(run.clips), "empty": NOTHING_HEARD},  # Gradio looks for what changed
-                    measures: measure_table(run.results, run.measured, run.keys, run.ladders, NOTHING_MEASURED),
+                    bench: {
+                        "clips": deepcopy(run.clips),
+                        "empty": NOTHING_HEARD,
+                        "desk": token,
+                    },  # a copy: Gradio compares
+                    measures: table,
                     blind: {"clips": [] if busy else run.clips},
-                    clips: [] if busy else [clip["token"] for clip in run.clips],
+                    clips: [] if busy else tokens,
                 }
 
             try:
@@ -134,11 +155,54 @@ class ComparePanel:
         )
         return compared
 
+    def resume(
+        self, studio: Studio, page: gr.Blocks, bench: gr.HTML, measures: gr.HTML, blind: gr.HTML, clips: gr.State
+    ) -> Any:
+        """Let a page that is loaded again show what was chosen, and what came of the last comparison.
+
+        Returns:
+            The event, for what is to follow it.
+        """
+        desk = self.sound.desk
+
+        def find_again(token: Any, project: Any) -> Data:
+            nothing = {bench: {"clips": [], "empty": NOTHING_HEARD}, measures: Run(0, ()).table, blind: {"clips": []}}
+            token, kept = self.sound.desks.resumed(token)
+            if not kept:
+                return nothing | {desk: ""}
+            chosen = set(kept.get("codecs", AT_FIRST))
+            shown = nothing | {
+                desk: token,
+                self.slow: bool(kept.get("slow")),
+                **{
+                    self.settings[family.key]: [offer.key for offer in family.offers if offer.key in chosen]
+                    for family in studio.codecs.families
+                },
+                **self.sound.again(studio, kept, project),
+                bench: {"clips": kept["views"], "empty": NOTHING_HEARD, "desk": token},
+            }
+            if not kept["views"]:
+                return shown
+            compared = {measures: kept["measures"], blind: {"clips": kept["views"]}, clips: kept["clips"]}
+            return shown | compared | {self.status: kept["said"]}
+
+        return page.load(
+            find_again,
+            inputs=[desk, self.sound.project],
+            outputs=[
+                *(desk, self.slow, *self.settings.values(), self.sound.own, self.sound.sounds),
+                *(self.status, bench, measures, blind, clips),
+            ],
+            js="() => [HiggsStudio.memory.read('lab') ?? '', HiggsStudio.memory.read('project') ?? '']",
+            show_progress="hidden",
+            api_visibility="private",
+        )
+
 
 def compare_panel(studio: Studio, project: gr.Textbox) -> ComparePanel:
     """Build the panel."""
     gr.HTML("<h2>1 · Sounds</h2>", elem_classes="hs-step", apply_default_css=False)
-    sound = sound_choice(studio, project)
+    sound = sound_choice(studio, project, LabDesks(studio.readings))
     with gr.Row(elem_classes="hs-step"):
         gr.HTML("<h2>2 · Codecs</h2>", apply_default_css=False)
         same = gr.Button("Same bitrate", size="sm", elem_id="hs-lab-same")
@@ -225,12 +289,15 @@ def work(
         finally:  # stopped in the middle, too
             kept.match_levels()
         started = time.monotonic()
-        for result in measured(sound, versions, run.keys):
+        reference = Reference(sound)
+        for result in measured(reference, versions, run.keys):
             run.results[run.measured] = result.without_sound
             run.measured += 1
             run.measuring_seconds += time.monotonic() - started
             started = time.monotonic()
             yield
+        run.originals.append(Original(name, sound.sample_rate, reference.own_scores(run.keys)))
+        run.measuring_seconds += time.monotonic() - started
 
 
 def _made(result: Result, family: CodecFamily) -> Made:

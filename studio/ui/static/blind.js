@@ -1,9 +1,10 @@
 /* Blind tests: ABX and a short MUSHRA. The page knows files with random names and nothing else; what is what stays on the
    server until the test is done. Value: {clips: [{name, token, rate, versions: [{title}]}]}.
-   ABX keys: 1, 2, 3 hear A, B, X; space plays; a and b answer. MUSHRA keys: 0 the reference, 1 to 9 the sounds. */
+   ABX keys: 1, 2, 3 hear A, B, X; space plays; a and b answer. MUSHRA keys: 0 the reference, 1 to 9 the sounds.
+   Both take no answer before every sound in question was heard. */
 "use strict";
 
-window.HiggsStudio.mountBlind = (element, props, watch, server) => {
+window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
   const { make, clock, bytesOf, typing, SyncPlayer } = window.HiggsStudio;
   const root = element.querySelector(".hs-blind");
   const EMPTY = "Compare some codecs first: then their versions can be told apart here (ABX), or rated (MUSHRA), without knowing which is which.";
@@ -70,7 +71,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server) => {
       make("div", { class: "hs-bench-row" }, clips.length > 1 ? select("Clip ", clips.map((one, index) => [index, one.name]), chosen.clip, (at) => { [chosen.clip, chosen.first, chosen.second, chosen.versions] = [at, 0, 1, null]; setup(); }) : null),
     ];
     if (kind === "abx") {
-      const needed = new Map(props.trials ?? []);
+      const needed = new Map(trials); // correct answers for p < 0.05, by number of trials
       const hint = make("p", { class: "hs-quiet" });
       const tell = () => { hint.textContent = `Guessing is ruled out (p < 0.05) by ${needed.get(chosen.trials)} of ${chosen.trials} correct answers. Answers are shown when all trials are done: stopping when it looks good is no test.`; };
       tell();
@@ -102,7 +103,12 @@ window.HiggsStudio.mountBlind = (element, props, watch, server) => {
       player.choose(index);
       if (!player.playing) player.play();
     }
+    const heard = new Set(); // which of them have sounded
     function tick() {
+      if (player.playing && player.position() !== player.run.offset && !heard.has(player.heard)) {
+        heard.add(player.heard);
+        buttons[player.heard]?.setAttribute("data-heard", "");
+      }
       play.textContent = player.playing ? "❚❚" : "▶";
       play.setAttribute("aria-label", player.playing ? "Pause" : "Play");
       play.disabled = !player.tracks[player.heard]?.buffer;
@@ -111,7 +117,12 @@ window.HiggsStudio.mountBlind = (element, props, watch, server) => {
       time.textContent = `${clock(player.position())} / ${clock(player.length)}`;
       buttons.forEach((button, index) => button.setAttribute("aria-pressed", index === player.heard));
     }
-    return { row: make("div", { class: "hs-transport" }, play, seek, time), buttons, hear, tick };
+    /* Those that have not sounded yet, in words; empty when all have. */
+    function unheard() {
+      const missing = names.filter((name, index) => !heard.has(index));
+      return missing.length > 1 ? `${missing.slice(0, -1).join(", ")} and ${missing.at(-1)}` : missing.join("");
+    }
+    return { row: make("div", { class: "hs-transport" }, play, seek, time), buttons, hear, tick, unheard };
   }
   async function load(urls) {
     player.clear();
@@ -134,9 +145,12 @@ window.HiggsStudio.mountBlind = (element, props, watch, server) => {
     const { trial, test } = state;
     if (!trial) { abxResult(state); return; }
     const controls = transport(["A", "B", "X"], ["1", "2", "3"]);
+    const hint = make("p", { class: "hs-quiet" }, "Hear all three, as often as you like; then say what X is.");
     let answered = false;
     const answer = async (choice) => {
       if (answered) return;
+      const missing = controls.unheard();
+      if (missing) { complain(`Not counted: ${missing} ${missing.includes(" and ") ? "have" : "has"} not been played yet. Hear A, B and X first (keys 1, 2 and 3), then answer.`); return; }
       answered = true;
       player.stop(0);
       const next = await ask("abx_answer", { test, choice, number: trial.number });
@@ -157,7 +171,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server) => {
       make("p", { class: "hs-trial", role: "status" }, `Trial ${trial.number} of ${state.planned}`),
       make("progress", { class: "hs-progress", max: state.planned, value: state.answered, "aria-label": "Trials answered" }),
       make("div", { class: "hs-versions hs-three", role: "group", "aria-label": "What is heard" }, ...controls.buttons), controls.row,
-      make("div", { class: "hs-bench-row hs-keys" }, say("A"), say("B")),
+      hint, make("div", { class: "hs-bench-row hs-keys" }, say("A"), say("B")),
       make("div", { class: "hs-bench-row" }, leave(test)));
     await load([trial.a, trial.b, trial.x]);
   }
@@ -197,6 +211,8 @@ window.HiggsStudio.mountBlind = (element, props, watch, server) => {
     });
     const send = make("button", {
       type: "button", class: "hs-button hs-main", disabled: true, onclick: async () => {
+        const missing = controls.unheard();
+        if (missing) { complain(`Not sent: ${missing} ${missing.includes(" and ") ? "have" : "has"} not been played yet. Hear each sound and the reference, then submit.`); return; }
         player.stop(0);
         const done = await ask("mushra_rate", { test: sheet.test, listener: sheet.listener, ratings: sliders.map(({ slider }) => Number(slider.value)) });
         if (done) mushraResult(done);

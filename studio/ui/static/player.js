@@ -76,9 +76,10 @@ window.HiggsStudio.SyncPlayer = class {
   }
 
   clear() {
-    this.stop(0);
+    this.halt();
     for (const track of this.tracks) track.volume.disconnect();
-    [this.tracks, this.heard, this.region, this.length] = [[], 0, null, 0];
+    [this.tracks, this.heard, this.region, this.length, this.paused] = [[], 0, null, 0, 0];
+    this.tell(); // only now: there is nothing to play until the next tracks have come
   }
 
   /* Seconds into the sound, by the one clock that plays it. */
