@@ -5,7 +5,8 @@ import gradio as gr
 from studio.ui.bench import listening_bench
 from studio.ui.blind_panel import blind_tests
 from studio.ui.codes_panel import codes_panel
-from studio.ui.compare_panel import NOTHING_HEARD, NOTHING_MEASURED, compare_panel
+from studio.ui.compare_panel import NOTHING_HEARD, compare_panel
+from studio.ui.compare_run import NOTHING_MEASURED
 from studio.ui.measures import measure_view
 from studio.ui.studio import Studio
 

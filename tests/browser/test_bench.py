@@ -99,6 +99,23 @@ def test_a_download_is_named_after_clip_and_codec(bench: Page):
         assert saved.value.suggested_filename == f"alma-higgs-audio-v2-tokenizer-8-codebooks.{suffix}"
 
 
+def test_everything_can_be_heard_without_its_highs(bench: Page):
+    bench.locator(BENCH).get_by_label("Limit all to 16 kHz").check()
+    taps, rate = bench.evaluate("""() => {
+      const { player } = document.querySelector("#hs-bench .hs-bench");
+      return [[...player.filter.buffer.getChannelData(0)], player.filter.buffer.sampleRate];
+    }""")
+    response = np.abs(np.fft.rfft(taps, 24_000))
+    hertz = np.arange(response.size) * rate / 24_000
+    assert response[hertz <= 7_000] == pytest.approx(1, abs=0.01)
+    assert response[hertz >= 8_000].max() < 10 ** (-60 / 20)
+    bench.locator(BENCH).get_by_label("Play", exact=True).click()
+    bench.wait_for_function("document.querySelector('#hs-bench .hs-bench').clock() > 0.1")
+    bench.keyboard.press("Escape")
+    bench.locator(BENCH).get_by_label("Pause", exact=True).click()
+    bench.locator(BENCH).get_by_label("Limit all to 16 kHz").uncheck()
+
+
 def test_levels_are_matched_and_shown_and_can_be_left_alone(bench: Page):
     gains = bench.locator(f"{BENCH} .hs-gain")
     expect(gains.nth(1)).to_have_text(re.compile(r"^[+−]\d+\.\d dB$"))

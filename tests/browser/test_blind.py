@@ -7,6 +7,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+import soundfile
 import yaml
 from playwright.sync_api import Page, expect
 
@@ -128,6 +129,18 @@ def test_a_short_mushra_is_rated_and_exported(blind: Page):
     with blind.expect_download() as saved:
         panel.get_by_role("link", name="Download CSV").click()
     assert len(Path(saved.value.path()).read_text("utf-8").splitlines()) == 1 + 2 * 4
+
+
+def test_a_blind_test_may_leave_out_what_lies_above_8_khz(blind: Page):
+    panel = blind.locator(BLIND)
+    panel.get_by_role("button", name="ABX").click()
+    panel.get_by_label("Limit all to 16 kHz").check()
+    with blind.expect_response(STIMULUS) as answer:
+        panel.get_by_role("button", name="Start").click()
+    assert soundfile.info(io.BytesIO(answer.value.body())).samplerate == 16_000
+    expect(panel.get_by_label("Play", exact=True)).to_be_enabled()
+    panel.get_by_role("button", name="Leave the test").click()
+    panel.get_by_label("Limit all to 16 kHz").uncheck()
 
 
 def test_a_listener_needs_a_name(blind: Page):

@@ -46,6 +46,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
     seek.addEventListener("input", () => player.seek(Number(seek.value)));
     const time = make("span", { class: "hs-time" }, "0:00.0");
     const level = make("input", { type: "checkbox", checked: true, onchange: () => listen() });
+    const limit = make("input", { type: "checkbox", onchange: () => player.limit(limit.checked) });
     const loop = make("input", { type: "checkbox", onchange: () => player.setRegion(player.region, loop.checked) });
     const [from, to] = ["Loop from", "Loop to"].map((label) => make("input", { type: "number", class: "hs-second", min: 0, step: 0.01, placeholder: label === "Loop from" ? "start" : "end", "aria-label": `${label} (seconds)`, onchange: typedRegion }));
     const all = make("button", { type: "button", class: "hs-button", onclick: () => region(null, false) }, "Whole clip");
@@ -68,6 +69,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
       make("div", { class: "hs-transport" }, play, seek, time),
       make("div", { class: "hs-bench-row" },
         make("label", { class: "hs-inline", title: "Every version as loud as the original (LUFS, ITU-R BS.1770)" }, level, "Match levels"),
+        make("label", { class: "hs-inline", title: "All versions through one low-pass, the original too: what differs then is not the sample rate" }, limit, "Limit all to 16 kHz"),
         make("label", { class: "hs-inline" }, loop, "Loop"), make("span", { class: "hs-inline" }, from, "to", to, "s"), all),
       problem, plots,
       make("div", { class: "hs-under" }, readout, zoom),

@@ -13,7 +13,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
   let phase = null; // {keys: function of a key, tick: function} of what is on the page
   let kind = "abx";
   let frame = 0;
-  const chosen = { clip: 0, first: 0, second: 1, trials: 8, versions: null, listener: "" };
+  const chosen = { clip: 0, first: 0, second: 1, trials: 8, versions: null, listener: "", limited: false };
   const player = new SyncPlayer(() => { phase?.tick?.(); follow(); });
   const problem = make("p", { class: "hs-problem", role: "alert", hidden: true });
   const stage = make("div", {});
@@ -70,6 +70,8 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
       make("div", { class: "hs-switch", role: "group", "aria-label": "Kind of test" }, tab("abx", "ABX"), tab("mushra", "MUSHRA")),
       make("div", { class: "hs-bench-row" }, clips.length > 1 ? select("Clip ", clips.map((one, index) => [index, one.name]), chosen.clip, (at) => { [chosen.clip, chosen.first, chosen.second, chosen.versions] = [at, 0, 1, null]; setup(); }) : null),
     ];
+    const limited = make("label", { class: "hs-inline", title: "All without what lies above 8 kHz, the original too: a codec of 16 kHz is then not known by its missing highs" },
+      make("input", { type: "checkbox", checked: chosen.limited, onchange: (event) => { chosen.limited = event.target.checked; } }), "Limit all to 16 kHz");
     if (kind === "abx") {
       const needed = new Map(trials); // correct answers for p < 0.05, by number of trials
       const hint = make("p", { class: "hs-quiet" });
@@ -79,7 +81,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
         make("p", {}, "X is A or B, drawn anew for each trial. Can you tell which?"),
         make("div", { class: "hs-bench-row" }, select("One ", versions, chosen.first, (at) => { chosen.first = at; }), select("Other ", versions, chosen.second, (at) => { chosen.second = at; }),
           select("Trials ", [...needed.keys()].map((count) => [count, String(count)]), chosen.trials, (count) => { chosen.trials = count; tell(); })),
-        hint, make("div", { class: "hs-bench-row" }, start));
+        hint, make("div", { class: "hs-bench-row" }, limited), make("div", { class: "hs-bench-row" }, start));
       return;
     }
     const tick = ([index, title]) => make("label", { class: "hs-inline" }, make("input", { type: "checkbox", checked: chosen.versions.has(index), onchange: (event) => { if (event.target.checked) chosen.versions.add(index); else chosen.versions.delete(index); } }), title);
@@ -87,7 +89,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
     show(...shared,
       make("p", {}, "Rate each sound from 0 (bad) to 100 (excellent) against the reference. Hidden among them are the reference itself and an anchor without anything above 3.5 kHz."),
       make("div", { class: "hs-checks", role: "group", "aria-label": "Versions to rate" }, ...versions.slice(1).map(tick)),
-      make("div", { class: "hs-bench-row" }, make("label", { class: "hs-inline" }, "Listener ", listener)),
+      make("div", { class: "hs-bench-row" }, make("label", { class: "hs-inline" }, "Listener ", listener), limited),
       make("div", { class: "hs-bench-row" }, start));
   }
 
@@ -128,7 +130,8 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
     player.clear();
     player.loop = true;
     try {
-      await player.load(urls.map((url) => ({ url, gain: 0 })), clips[chosen.clip].rate);
+      const { rate } = await SyncPlayer.fetch(urls[0]); // all have one, and a browser resamples badly
+      await player.load(urls.map((url) => ({ url, gain: 0 })), rate);
     } catch (trouble) {
       complain(trouble.message);
     }
@@ -137,7 +140,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
   /* ---- ABX ---- */
 
   async function startAbx() {
-    const state = await ask("abx_start", { token: clips[chosen.clip].token, first: chosen.first, second: chosen.second, trials: chosen.trials });
+    const state = await ask("abx_start", { token: clips[chosen.clip].token, first: chosen.first, second: chosen.second, trials: chosen.trials, limited: chosen.limited });
     if (state) await abxTrial(state);
   }
 
@@ -192,7 +195,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
   /* ---- MUSHRA ---- */
 
   async function startMushra() {
-    const sheet = await ask("mushra_start", { token: clips[chosen.clip].token, versions: [...chosen.versions], listener: chosen.listener });
+    const sheet = await ask("mushra_start", { token: clips[chosen.clip].token, versions: [...chosen.versions], listener: chosen.listener, limited: chosen.limited });
     if (sheet) await mushraSheet(sheet);
   }
 

@@ -7,7 +7,7 @@ import pytest
 from studio.audio import Audio, read_wav
 from studio.lab.metrics import QUICK
 from studio.lab_codecs import LabCodecs, classic_families
-from studio.ui.compare_panel import Run, work
+from studio.ui.compare_run import Run, work
 from studio.ui.kept_clips import kept_version
 from studio.ui.offers import offered
 from studio.workspace import Workspace
