@@ -104,7 +104,8 @@ class SoundChoice:
             name = _unused(shown_name(Path(path).name), data[self.own].values())
             own = data[self.own] | {f"{OWN}{token}": name}
             ids = [*(data[self.sounds] or []), [*own][-1]]
-            added = f"Added, {recording.audio.duration_seconds:.1f} s."
+            seconds = recording.audio.duration_seconds
+            added = f"Added, {seconds:.{1 if seconds >= 1 else 2}f} s."
             return {
                 self.own: own,
                 self.sounds: gr.update(

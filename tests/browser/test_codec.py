@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.lab import (
     BENCH,
     HIGGS,
+    MP3,
     OPUS,
     PCM,
     XCODEC2,
@@ -147,6 +148,33 @@ def test_an_upload_is_kept_as_it_is(lab: Page, tmp_path: Path):
     choose_codecs(lab, [(PCM, "16")])
     compare(lab, 1)
     assert np.array_equal(downloaded(lab)[0], quiet), "the level must not be touched"
+
+
+def test_odd_sounds_are_described_and_compared(studio: Page, tmp_path: Path):
+    """50 ms, clipped, an offset, stereo: each is taken with what there is to say of it; an hour is refused unread."""
+    open_lab(studio)
+    tone = 0.3 * np.sin(np.arange(24_000) / 9)
+    odd = {
+        "short.wav": (tone[:1200], "Added, 0.05 s."),
+        "clipped.wav": (np.clip(9 * tone, -1, 1), "is clipped"),
+        "offset.wav": (tone + 0.2, "A DC offset of +20% was removed"),
+        "stereo.wav": (np.stack([tone, tone[::-1]], axis=1), "2 channels were mixed to one"),
+    }
+    note = studio.locator("#hs-lab-note")
+    for name, (samples, words) in odd.items():
+        soundfile.write(tmp_path / name, samples, 24_000, subtype="FLOAT")
+        studio.locator("#hs-lab-recording input[type=file]").set_input_files(tmp_path / name)
+        expect(note).to_contain_text(words)
+    soundfile.write(tmp_path / "hour.flac", np.zeros(3600 * 8_000, np.int16), 8_000)
+    studio.locator("#hs-lab-recording input[type=file]").set_input_files(tmp_path / "hour.flac")
+    expect(note).to_contain_text("Not added.")
+    expect(note).to_contain_text("lasts 60 minutes")
+    choose_codecs(studio, [(HIGGS, "8"), (XCODEC2, "0.8"), (OPUS, "6 "), (MP3, "16"), (PCM, "8 kHz")])
+    compare(studio, 5 * 5)
+    lab_tab(studio, "Measure")
+    expect(studio.locator("#hs-measures .hs-originals tr")).to_have_count(5)
+    expect(studio.get_by_text("n/a in STOI: shorter than 0.5 s.")).to_be_visible()
+    expect(studio.get_by_text("n/a in Loudness change (LU): shorter than 0.4 s.")).to_be_visible()
 
 
 def test_a_broken_upload_is_explained_beside_it(lab: Page, tmp_path: Path):
