@@ -163,8 +163,10 @@ def test_odd_sounds_are_described_and_compared(studio: Page, tmp_path: Path):
     note = studio.locator("#hs-lab-note")
     for name, (samples, words) in odd.items():
         soundfile.write(tmp_path / name, samples, 24_000, subtype="FLOAT")
+        expect(studio.locator("#hs-lab-recording").get_by_text("Drop Audio Here")).to_be_visible()
         studio.locator("#hs-lab-recording input[type=file]").set_input_files(tmp_path / name)
         expect(note).to_contain_text(words)
+    expect(studio.locator("#hs-lab-recording").get_by_text("Drop Audio Here")).to_be_visible()
     soundfile.write(tmp_path / "hour.flac", np.zeros(3600 * 8_000, np.int16), 8_000)
     studio.locator("#hs-lab-recording input[type=file]").set_input_files(tmp_path / "hour.flac")
     expect(note).to_contain_text("Not added.")
