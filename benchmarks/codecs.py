@@ -31,7 +31,7 @@ from studio.codecs.xcodec2 import XCodec2
 from studio.lab.compare import bandwidths, compare
 from studio.lab.metrics import MEASURES, QUICK
 from studio.lab_codecs import LabCodecs
-from studio.ui.compare_panel import Run, work
+from studio.ui.compare_run import Run, work
 from studio.ui.offers import CodecFamily, Offer
 from studio.workspace import Workspace
 

@@ -188,7 +188,7 @@ def read_recording(
             f"“{shown}” is not a sound file that can be read. Use WAV, FLAC, Ogg, MP3 or AIFF; convert others first."
         ) from None
     notes = _truncation_note(path, shown)
-    if channels > 2:
+    if channels > (2 if as_it_is else 1):
         notes.append(f"{channels} channels were mixed to one.")
     if sample_rate < FULL_BAND_RATE:
         notes.append(f"It was recorded at {sample_rate / 1000:g} kHz, so the voice will sound dull.")

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 FLOORS = {
-    9: {"app", "studio.speak", "studio.batch", "studio.lab_codecs"},
+    9: {"app", "studio.speak", "studio.batch", "studio.recode", "studio.lab_codecs"},
     8: {"studio.ui"},
     7: {"studio.serve", "studio.batch_queue"},
     6: {"studio.engine", "studio.export", "studio.script_files", "studio.project_file", "studio.verify"},

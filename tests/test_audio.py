@@ -310,7 +310,7 @@ def test_up_to_eight_channels_are_mixed_to_one(tmp_path: Path, channels: int):
     recording = read_recording(path)
     assert recording.audio.channels == 1
     assert np.allclose(recording.audio.samples, sine().samples, atol=1e-6)
-    assert recording.notes == ((f"{channels} channels were mixed to one.",) if channels > 2 else ())
+    assert recording.notes == ((f"{channels} channels were mixed to one.",) if channels > 1 else ())
 
 
 @pytest.mark.parametrize("rate", [4_000, 8_000, 16_000, 22_050, 44_100, 48_000, 96_000, 192_000])

@@ -12,8 +12,8 @@ from studio.audio import Audio, read_wav, silence
 from studio.codecs.classic import Pcm16
 from studio.codecs.higgs import HiggsCodec
 from studio.lab import metrics
-from studio.lab.metrics import MEASURES, Reference, loudness_lufs, si_sdr_db
-from studio.lab.spectra import FLOOR, Spectra, log_mel_distance, stft_distance
+from studio.lab.metrics import MEASURES, QUICK, Reference, loudness_lufs, si_sdr_db
+from studio.lab.spectra import FLOOR, Distances, Spectra, distances
 
 ASSETS = Path(__file__).parent.parent / "assets"
 
@@ -54,19 +54,20 @@ def test_si_sdr_at_its_ends() -> None:
 def test_distances_are_zero_for_equals_and_grow_with_noise() -> None:
     voice = speech()
     reference = Spectra(voice)
-    noisy = [Spectra(Audio(voice.samples + noise_like(voice, db), voice.sample_rate)) for db in (40, 20, 0)]
-    for distance in (stft_distance, log_mel_distance):
-        assert distance(reference, Spectra(voice)) == 0
-        values = [distance(reference, other) for other in noisy]
-        assert 0 < values[0] < values[1] < values[2]
+    assert distances(reference, voice) == Distances(0, 0)
+    noisy = [Audio(voice.samples + noise_like(voice, db), voice.sample_rate) for db in (40, 20, 0)]
+    found = [distances(reference, other) for other in noisy]
+    assert 0 < found[0].stft < found[1].stft < found[2].stft
+    assert 0 < found[0].log_mel < found[1].log_mel < found[2].log_mel
 
 
 def test_a_change_of_level_has_a_known_distance() -> None:
     loud = Audio(np.random.default_rng(0).standard_normal((1, 48_000)) * 0.1, 24_000)
     quiet = Audio(loud.samples * np.float32(0.5), 24_000)
-    assert log_mel_distance(Spectra(loud), Spectra(quiet)) == pytest.approx(20 * math.log10(2), abs=0.01)
+    found = distances(Spectra(loud), quiet)
+    assert found.log_mel == pytest.approx(20 * math.log10(2), abs=0.01)
     # Spectral convergence is 0.5, the logarithm's part ln 2.
-    assert stft_distance(Spectra(loud), Spectra(quiet)) == pytest.approx(0.5 + math.log(2), abs=0.01)
+    assert found.stft == pytest.approx(0.5 + math.log(2), abs=0.01)
 
 
 def test_a_sine_of_amplitude_one_has_magnitude_one() -> None:
@@ -121,6 +122,36 @@ def test_equal_sounds_get_the_best_scores() -> None:
     assert scores["stft"].value == scores["log_mel_16k"].value == scores["loudness_change"].value == 0
     assert scores["stoi"].value == pytest.approx(1)
     assert scores["pesq_wb"].value == pytest.approx(4.64, abs=0.01)
+
+
+def test_the_original_is_given_what_measuring_it_would_give() -> None:
+    for sound in (speech(), speech().resampled(8_000), speech().between(0.5, 0.6), silence(1, 24_000)):
+        quick = Reference(sound).own_scores(QUICK)
+        for key, measured in Reference(sound).scores(sound, QUICK).items():
+            assert quick[key].reason == measured.reason
+            assert quick[key].value == pytest.approx(measured.value), key
+
+
+def test_distances_are_those_of_whole_spectra() -> None:
+    """Block by block, as they are computed, gives what the formulas give at once."""
+    voice = speech()
+    version = Audio(voice.samples + noise_like(voice, 10), voice.sample_rate)
+    first, second = Spectra(voice), Spectra(version)
+    found = distances(first, version)
+    terms = [
+        np.linalg.norm(x - y) / np.linalg.norm(x) + np.abs(np.log(np.maximum(x, FLOOR) / np.maximum(y, FLOOR))).mean()
+        for x, y in zip(first.magnitudes, second.magnitudes, strict=True)
+    ]
+    assert found.stft == pytest.approx(np.mean(terms), rel=1e-5)
+    assert found.log_mel == pytest.approx(np.abs(first.mel_db - second.mel_db).mean(), rel=1e-5)
+
+
+def test_parts_give_every_measure_once() -> None:
+    voice = speech()
+    for sound in (voice, voice.resampled(16_000), voice.resampled(8_000)):
+        given = [key for part in Reference(sound).parts(sound, QUICK) for key in part()]
+        assert sorted(given) == sorted(QUICK)
+        assert list(Reference(sound).scores(sound, ("log_mel_16k", "stft"))) == ["log_mel_16k", "stft"]
 
 
 def test_lost_highs_cost_at_full_band_only() -> None:

@@ -11,7 +11,8 @@ import pytest
 from studio.errors import BadAudio
 from studio.project import Project
 from studio.project_store import ProjectStore
-from studio.ui.sound_choice import TAKE, SoundChoice, choices, sound_choice
+from studio.ui.lab_desk import LabDesks
+from studio.ui.sound_choice import OWN, TAKE, SoundChoice, choices, sound_choice
 from studio.voices import VoiceLibrary
 from studio.workspace import Workspace
 from tests.projects import a_draft, a_project, a_take
@@ -25,9 +26,9 @@ def studio(tmp_path: Path, voices: VoiceLibrary) -> Any:
 
 
 @pytest.fixture
-def choice(studio: Any) -> SoundChoice:
+def choice(studio: Any, tmp_path: Path) -> SoundChoice:
     with gr.Blocks():
-        return sound_choice(studio, gr.Textbox())
+        return sound_choice(studio, gr.Textbox(), LabDesks(Workspace(tmp_path / "desks")))
 
 
 def chosen(choice: SoundChoice, studio: Any, token: str, *ids: str) -> dict[str, Any]:
@@ -75,3 +76,12 @@ def test_a_long_conversation_is_not_run_through_codecs(studio: Any, choice: Soun
     token = studio.projects.new(a_project(25 * 61))
     with pytest.raises(BadAudio, match="lasts 61 s, and the lab takes 60 s at most"):
         chosen(choice, studio, token, "spoken")
+
+
+def test_after_a_reload_what_is_still_there_is_chosen_again(studio: Any, choice: SoundChoice) -> None:
+    kept, gone = (f"{OWN}{studio.readings.make()[0]}" for _ in range(2))
+    studio.readings.remove(gone.removeprefix(OWN))
+    desk = {"own": {kept: "me.wav", gone: "old.wav"}, "sounds": ["bundled:alma", kept, gone, f"{TAKE}nobody"]}
+    again = choice.again(studio, desk, None)
+    assert again[choice.own] == {kept: "me.wav"}
+    assert again[choice.sounds]["value"] == ["bundled:alma", kept]

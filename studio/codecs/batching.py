@@ -6,6 +6,7 @@ neighbour's length would come out changed. Only clips of equal length are stacke
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -53,10 +54,9 @@ def in_equal_stacks(
     stacks = _stacks(items, shape, CPU_PASS_SECONDS if on_cpu else GPU_PASS_SECONDS)
     workers = min(torch.get_num_threads(), len(stacks)) if on_cpu else 1
     if workers > 1:
-        threads = ThreadpoolController()
 
         def on_one_thread(stack: list[int]) -> list[Result]:
-            with threads.limit(limits=1, user_api="openmp"):  # this thread's own setting, no other's
+            with _threads().limit(limits=1, user_api="openmp"):  # this thread's own setting, no other's
                 return run([items[index] for index in stack])
 
         with ThreadPoolExecutor(workers) as pool:
@@ -67,6 +67,12 @@ def in_equal_stacks(
     for stack, outcome in zip(stacks, outcomes, strict=True):
         results.update(zip(stack, outcome, strict=True))
     return [results[index] for index in range(len(items))]
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    """Kept: it looks through all loaded libraries, which takes as long as a short clip's decode."""
+    return ThreadpoolController()
 
 
 def _stacks(

@@ -14,12 +14,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from studio.audio import Audio
 from studio.codes import Codes
 from studio.lab.metrics import MEASURES, Reference, Score, fitted
 
-MOST_AT_ONCE = 4  # versions being measured: each holds some 30 MB of spectra for a minute of sound
+ORIGINAL = "Original"
+MOST_AT_ONCE = 4  # pieces of measuring: each holds some 30 MB of spectra for a minute of sound
 FIRST_CHARACTERS_OF_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -112,7 +114,16 @@ def compare(
     """
     for name, clip in clips.items():
         results = coded(name, clip, settings, run_codecs(clip, settings))
-        yield from measured(clip, list(results), keys) if keys else results
+        yield from measured(Reference(clip), list(results), keys) if keys else results
+
+
+@dataclass(frozen=True, eq=False)
+class Original:
+    """A clip as it went in, as a row beside its versions: it costs no codec, and its scores are the best there are."""
+
+    clip: str
+    sample_rate: int  # Hz
+    scores: Mapping[str, Score]
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,22 +166,23 @@ def coded(name: str, clip: Audio, settings: Sequence[Setting], outcomes: Iterabl
         yield Result(name, setting, one.encoded, one.audio, seconds, one.encode_ms, one.decode_ms)
 
 
-def measured(clip: Audio, results: Sequence[Result], keys: tuple[str, ...]) -> Iterator[Result]:
+def measured(reference: Reference, results: Sequence[Result], keys: tuple[str, ...]) -> Iterator[Result]:
     """The same results with their scores, in their order, each as soon as it is there; several at once.
 
     Args:
-        clip: What went in.
-        results: What came out, of this clip.
+        reference: What went in.
+        results: What came out of it.
         keys: Which of `MEASURES`.
     """
-    reference = Reference(clip)
-    with ThreadPoolExecutor(min(MOST_AT_ONCE, os.cpu_count() or 1)) as pool:
+    # numpy's own threads would spin beside ours after each product of some microseconds: twice the time for all.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(min(MOST_AT_ONCE, os.cpu_count() or 1)) as pool:
         try:
             for work in [pool.submit(work) for work in reference.prepare(keys)]:
                 work.result()
-            scores = [pool.submit(reference.scores, result.audio, keys) for result in results]
-            for result, score in zip(results, scores, strict=True):
-                yield replace(result, scores=score.result())
+            scores = [[pool.submit(part) for part in reference.parts(result.audio, keys)] for result in results]
+            for result, parts in zip(results, scores, strict=True):
+                found = {key: score for part in parts for key, score in part.result().items()}
+                yield replace(result, scores={key: found[key] for key in keys})
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # nobody wants the rest
 
@@ -214,12 +226,12 @@ def _kbps_of_one_codebook(codec: Any) -> float:
     return float(math.log2(codec.codebook_size) * codec.frame_rate / 1000)
 
 
-def as_table(results: Iterable[Result]) -> pd.DataFrame:
+def as_table(results: Iterable[Result | Original]) -> pd.DataFrame:
     """One row a result, units in the column names. A measure that could not be taken is NaN, its reason in "notes"."""
     return pd.DataFrame([_row(result) for result in results], columns=COLUMNS)
 
 
-def as_csv(results: Iterable[Result]) -> str:
+def as_csv(results: Iterable[Result | Original]) -> str:
     """The table as CSV, with "n/a" where there is no value."""
     table = as_table(results)
     for column in ("clip", "codec", "notes"):
@@ -248,13 +260,17 @@ COLUMNS = [
 ]
 
 
-def _row(result: Result) -> dict[str, Any]:
-    codes = result.codes
+def _row(result: Result | Original) -> dict[str, Any]:
     scores = {
         MEASURES[key].column: math.nan if score.value is None else score.value for key, score in result.scores.items()
     }
-    return {
-        "clip": result.clip,
+    missing = {key: score.reason for key, score in result.scores.items() if score.value is None}
+    notes = "; ".join(f"{MEASURES[key].title} n/a: {reason}" for key, reason in missing.items())
+    row = {"clip": result.clip, **scores, "notes": notes}
+    if isinstance(result, Original):
+        return row | {"codec": ORIGINAL, "sample rate (Hz)": result.sample_rate}
+    codes = result.codes
+    return row | {
         "codec": result.setting.label,
         "bitrate (kbit/s)": result.encoded.bitrate_kbps,
         "entropy (kbit/s)": codes.entropy_kbps if codes else None,
@@ -264,8 +280,4 @@ def _row(result: Result) -> dict[str, Any]:
         "encode (ms)": result.encode_ms,
         "decode (ms)": result.decode_ms,
         "RTF": result.rtf,
-        **scores,
-        "notes": "; ".join(
-            f"{MEASURES[key].title} n/a: {score.reason}" for key, score in result.scores.items() if score.value is None
-        ),
     }

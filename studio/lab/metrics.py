@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from studio.audio import Audio
-from studio.lab.spectra import Spectra, log_mel_distance, stft_distance
+from studio.lab.spectra import Distances, Spectra, distances
 from studio.lab.stoi import StoiReference
 
 LIMITED_RATE = 16_000  # Hz: "limited" means at this rate, so nothing above 8 kHz counts
@@ -100,7 +100,7 @@ class Reference:
     """The sound that went in, ready to be compared with any number of codecs' versions of it.
 
     What depends on it alone is computed once, when first asked for. `prepare` does so ahead, which several threads
-    that call `scores` at once need: none of it is locked.
+    that work on `parts` at once need: none of it is locked.
     """
 
     def __init__(self, audio: Audio) -> None:
@@ -113,8 +113,8 @@ class Reference:
         at_16k = self._at_16k  # two of the pieces need it
         one_band = at_16k is self.audio
         needed: dict[str, Callable[[], Any]] = {
-            "stft": lambda: (self._spectra.logarithms, self._spectra.mel_db),
-            **({} if one_band else {"stft_16k": lambda: (self._spectra_16k.logarithms, self._spectra_16k.mel_db)}),
+            "stft": self._spectra.prepare,
+            **({} if one_band else {"stft_16k": self._spectra_16k.prepare}),
             "stoi": lambda: self._intelligible if _why_no_stoi(at_16k) == "" else None,
             "loudness_change": lambda: self._loudness,
         }
@@ -130,29 +130,49 @@ class Reference:
             decoded: Any rate and length; resampled to the reference's rate and cut or padded to its length.
             keys: Which of `MEASURES`.
         """
+        found = {key: score for part in self.parts(decoded, keys) for key, score in part().items()}
+        return {key: found[key] for key in keys}
+
+    def parts(self, decoded: Audio, keys: tuple[str, ...]) -> list[Callable[[], dict[str, Score]]]:
+        """The same as pieces of work that may run side by side, the longest first, each giving some of the scores."""
         sound = decoded.mono()
         full = fitted(sound.resampled(self.audio.sample_rate), self.audio.length)
-        silent = _why_not_measured(self.audio, full)
-        if silent:
-            return {key: Score(None, silent) for key in keys}
+        if why := _why_not_measured(self.audio, full):
+            return [lambda: {key: Score(None, why) for key in keys}]
         limited = self._at_16k
         same = limited.sample_rate == full.sample_rate  # else from the codec's own sound: resampled once, not twice
         at_16k = full if same else fitted(sound.resampled(limited.sample_rate), limited.length)
-        spectra = Spectra(full)
-        spectra_16k = spectra if at_16k is full else Spectra(at_16k)
-        measures: dict[str, Callable[[], Score]] = {
-            "si_sdr": lambda: Score(si_sdr_db(self.audio.samples[0], full.samples[0])),
-            "si_sdr_16k": lambda: Score(si_sdr_db(self._at_16k.samples[0], at_16k.samples[0])),
-            "stft": lambda: Score(stft_distance(self._spectra, spectra)),
-            "stft_16k": lambda: Score(stft_distance(self._spectra_16k, spectra_16k)),
-            "log_mel": lambda: Score(log_mel_distance(self._spectra, spectra)),
-            "log_mel_16k": lambda: Score(log_mel_distance(self._spectra_16k, spectra_16k)),
-            "stoi": lambda: self._stoi(at_16k),
-            "pesq_wb": lambda: pesq_wb(self._at_16k, at_16k),
-            "mos": lambda: predicted_mos(at_16k),
-            "loudness_change": lambda: _change(self._loudness, loudness_lufs(full)),
+        parts: list[tuple[set[str], Callable[[], dict[str, Score]]]] = [
+            ({"stft", "log_mel"}, lambda: _spectral(distances(self._spectra, full), "")),
+            ({"stft_16k", "log_mel_16k"}, lambda: _spectral(distances(self._spectra_16k, at_16k), "_16k")),
+            ({"si_sdr"}, lambda: {"si_sdr": Score(si_sdr_db(self.audio.samples[0], full.samples[0]))}),
+            ({"si_sdr_16k"}, lambda: {"si_sdr_16k": Score(si_sdr_db(self._at_16k.samples[0], at_16k.samples[0]))}),
+            ({"stoi"}, lambda: {"stoi": self._stoi(at_16k)}),
+            ({"loudness_change"}, lambda: {"loudness_change": _change(self._loudness, loudness_lufs(full))}),
+            ({"pesq_wb"}, lambda: {"pesq_wb": pesq_wb(self._at_16k, at_16k)}),
+            ({"mos"}, lambda: {"mos": predicted_mos(at_16k)}),
+        ]
+        if at_16k is full:  # both bands are one
+
+            def in_both_bands() -> dict[str, Score]:
+                found = distances(self._spectra, full)
+                return _spectral(found, "") | _spectral(found, "_16k")
+
+            parts[:2] = [(parts[0][0] | parts[1][0], in_both_bands)]
+        return [work for given, work in parts if given & set(keys)]
+
+    def own_scores(self, keys: tuple[str, ...] = tuple(MEASURES)) -> dict[str, Score]:
+        """What the reference itself gets: the best there is by definition, and what is predicted of it alone."""
+        if why := _why_not_measured(self.audio, self.audio):
+            return {key: Score(None, why) for key in keys}
+        equal = {"si_sdr": math.inf, "stft": 0.0, "log_mel": 0.0}
+        own: dict[str, Callable[[], Score]] = {
+            "stoi": lambda: self._stoi(self._at_16k),
+            "pesq_wb": lambda: pesq_wb(self._at_16k, self._at_16k),
+            "mos": lambda: predicted_mos(self._at_16k),
+            "loudness_change": lambda: _change(self._loudness, self._loudness),
         }
-        return {key: measures[key]() for key in keys}
+        return {key: own[key]() if key in own else Score(equal[key.removesuffix("_16k")]) for key in keys}
 
     def _stoi(self, version: Audio) -> Score:
         """STOI (studio/lab/stoi.py), of sound at 16 kHz: it looks at 10 kHz, so nothing is lost."""
@@ -180,6 +200,10 @@ class Reference:
     @cached_property
     def _loudness(self) -> Score:
         return loudness_lufs(self.audio)
+
+
+def _spectral(found: Distances, band: str) -> dict[str, Score]:
+    return {f"stft{band}": Score(found.stft), f"log_mel{band}": Score(found.log_mel)}
 
 
 def fitted(audio: Audio, length: int) -> Audio:

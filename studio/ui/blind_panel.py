@@ -8,10 +8,11 @@ import gradio as gr
 from studio.audio import Audio
 from studio.errors import BadSetting
 from studio.lab.abx import SIGNIFICANT, AbxTest, p_value
+from studio.lab.metrics import LIMITED_RATE
 from studio.lab.mushra import MAX_VERSIONS, MushraTest, Sheet
 from studio.ui.answers import answering_page
 from studio.ui.blind_store import BlindStore, Kept
-from studio.ui.kept_clips import ORIGINAL, find_clip, kept_version
+from studio.ui.kept_clips import find_clip, kept_version
 from studio.ui.studio import Studio
 
 TRIALS = (8, 12, 16, 24)
@@ -24,7 +25,7 @@ def blind_tests(studio: Studio) -> gr.HTML:
 
     def sounds(asked: Asked, numbers: list[Any]) -> dict[str, Audio]:
         versions = [kept_version(studio.readings, asked.get("token"), number)[:2] for number in numbers]
-        return dict(versions)
+        return dict(versions) if asked.get("limited") is not True else dict(limited(*version) for version in versions)
 
     @answering_page
     def abx_start(asked: Asked) -> Asked:
@@ -51,9 +52,8 @@ def blind_tests(studio: Studio) -> gr.HTML:
         if not isinstance(numbers, list) or not 1 <= len(numbers) <= MAX_VERSIONS:
             raise BadSetting(f"Choose 1 to {MAX_VERSIONS} versions to rate.")
         view, _ = find_clip(studio.readings, asked.get("token"))
-        original = kept_version(studio.readings, asked.get("token"), 0)[1]
+        [original] = sounds(asked, [0]).values()
         versions = sounds(asked, [number for number in numbers if number != 0])
-        versions.pop(ORIGINAL, None)
         token, folder = store.room()
         test = MushraTest(original, versions, folder)
         sheet = test.sheet(_text(asked.get("listener")))
@@ -96,15 +96,21 @@ def blind_tests(studio: Studio) -> gr.HTML:
         store.end(asked.get("test"))
         return {}
 
+    trials = [[count, _needed(count)] for count in TRIALS]
     return gr.HTML(
         {"clips": []},
         html_template='<section class="hs-blind" aria-label="Blind test"></section>',
-        js_on_load="HiggsStudio.mountBlind(element, props, watch, server);",
+        # Not as a property of its own: those are lost by an event that skips a component that was never shown.
+        js_on_load=f"HiggsStudio.mountBlind(element, props, watch, server, {trials});",
         server_functions=[abx_start, abx_answer, mushra_start, mushra_next, mushra_rate, mushra_export, blind_end],
         apply_default_css=False,
         elem_id="hs-blind",
-        trials=[[count, _needed(count)] for count in TRIALS],
     )
+
+
+def limited(title: str, audio: Audio) -> tuple[str, Audio]:
+    """A version with nothing above 8 kHz, called so: a codec of 16 kHz is then not known by its missing highs."""
+    return f"{title}, limited to 16 kHz", audio.resampled(min(LIMITED_RATE, audio.sample_rate))
 
 
 def _needed(trials: int) -> int:

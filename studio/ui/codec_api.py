@@ -19,9 +19,10 @@ from studio.codes import Codes
 from studio.errors import BadAudio, BadSetting
 from studio.lab.codemap import StoredCodes, packed
 from studio.lab.compare import Result, as_table, coded, measured
-from studio.lab.metrics import MEASURES, QUICK
+from studio.lab.metrics import MEASURES, QUICK, Reference
 from studio.ui.answers import answering
 from studio.ui.codes_panel import read_codes
+from studio.ui.kept_clips import file_stem
 from studio.ui.offers import offered
 from studio.ui.sound_choice import SHORTEST_SECONDS
 from studio.ui.studio import Studio
@@ -76,7 +77,7 @@ def _encoder(studio: Studio) -> Callable[..., Any]:
         codes = _in_turn(studio, lambda: studio.codecs.encode(sound, codec), progress)
         stored = StoredCodes(codes, offer.load().name, family.revision)
         with tempfile.TemporaryDirectory() as folder:  # Gradio takes its own copy
-            path = Path(folder) / "codes.npz"
+            path = Path(folder) / f"{file_stem(f'{Path(audio).stem} {codec}')}.npz"
             path.write_bytes(packed(stored))
             yield str(path), _facts(codes) | {"codec": stored.codec, "revision": stored.revision}
 
@@ -99,7 +100,7 @@ def _decoder(studio: Studio) -> Callable[..., Any]:
         stored = read_codes(path, path.name)
         sound = _in_turn(studio, lambda: studio.codecs.decode(stored.codes), progress)
         with tempfile.TemporaryDirectory() as folder:
-            wav = write_wav(sound, Path(folder) / "decoded.wav")
+            wav = write_wav(sound, Path(folder) / f"{file_stem(path.stem)}.wav")
             yield str(wav), _facts(stored.codes) | {"codec": stored.codec, "sample_rate": sound.sample_rate}
 
     return answering(decode)
@@ -128,7 +129,7 @@ def _comparer(studio: Studio) -> Callable[..., Any]:
         def all_results() -> list[Result]:
             outcomes = studio.codecs.run(sound, [offer.key for _, offer in pairs])
             results = [*coded("audio", sound, [offer.setting for _, offer in pairs], outcomes)]
-            return [*measured(sound, results, tuple(MEASURES) if all_measures else QUICK)]
+            return [*measured(Reference(sound), results, tuple(MEASURES) if all_measures else QUICK)]
 
         table = as_table(_in_turn(studio, all_results, progress))
         finite = table.replace([float("inf"), float("-inf")], float("nan")).astype(object)

@@ -5,12 +5,13 @@ import gradio as gr
 from studio.ui.bench import listening_bench
 from studio.ui.blind_panel import blind_tests
 from studio.ui.codes_panel import codes_panel
-from studio.ui.compare_panel import NOTHING_HEARD, NOTHING_MEASURED, compare_panel
+from studio.ui.compare_panel import NOTHING_HEARD, compare_panel
+from studio.ui.compare_run import NOTHING_MEASURED
 from studio.ui.measures import measure_view
 from studio.ui.studio import Studio
 
 
-def codec_tab(studio: Studio, project: gr.Textbox, tab: gr.Tab) -> None:
+def codec_tab(studio: Studio, project: gr.Textbox, tab: gr.Tab, page: gr.Blocks) -> None:
     """Fill the tab."""
     with gr.Row(elem_id="hs-codec"):
         with gr.Column(elem_classes="hs-zone", min_width=280, scale=1):
@@ -27,4 +28,5 @@ def codec_tab(studio: Studio, project: gr.Textbox, tab: gr.Tab) -> None:
     clips = gr.State([])  # tokens of what was compared last
     compared = panel.connect(studio, bench, measures, blind, clips)
     panel.sound.connect(studio, tab)
-    codes.connect(studio, compared, clips)
+    resumed = panel.resume(studio, page, bench, measures, blind, clips)
+    codes.connect(studio, (compared, resumed), clips)

@@ -1,6 +1,6 @@
 """Codes as things: uploaded, kept in part, mixed between two clips, left out, and heard."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,19 +42,20 @@ class CodesPanel:
     bench: gr.HTML
     own: gr.State  # uploaded codes: [(label, id)]
 
-    def connect(self, studio: Studio, compared: Any, clips: gr.State) -> None:
+    def connect(self, studio: Studio, compared: Sequence[Any], clips: gr.State) -> None:
         """Offer the codes of what was compared, take uploads, and decode."""
 
         def offer_codes(data: Data) -> Data:
             return self._menus(compared_codes(studio, data[clips]) + data[self.own], data[self.first])
 
-        compared.then(
-            offer_codes,
-            inputs={clips, self.own, self.first},
-            outputs=[self.first, self.second],
-            show_progress="hidden",
-            api_visibility="private",
-        )
+        for event in compared:  # a comparison has ended, or was found again
+            event.then(
+                offer_codes,
+                inputs={clips, self.own, self.first},
+                outputs=[self.first, self.second],
+                show_progress="hidden",
+                api_visibility="private",
+            )
 
         def in_turn(work: Callable[[], T]) -> Generator[Data, None, T]:
             """The work when no comparison runs, with the button saying so meanwhile, and as it was after a problem."""

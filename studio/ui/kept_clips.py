@@ -15,13 +15,14 @@ from studio.audio import Audio, read_wav, write_wav
 from studio.codes import Codes
 from studio.errors import StudioError
 from studio.lab.codemap import StoredCodes, codebook_facts, packed, unpacked
+from studio.lab.compare import ORIGINAL
 from studio.lab.listening import level_matched
 from studio.lab.metrics import fitted
 from studio.lab.pictures import codes_for_page, mel_for_page
 from studio.workspace import Workspace
 
 INDEX = "clip.json"
-ORIGINAL = "Original"
+SOUND_SUFFIX = re.compile(r"\.(wav|flac|ogg|opus|mp3|aiff?|npz)\b", re.IGNORECASE)  # of what was uploaded
 LOWEST_RATE, HIGHEST_RATE = 24_000, 96_000  # Hz: what the codecs give, and what every browser plays
 GONE = "This comparison is no longer here: results are kept for a day. Compare again."
 
@@ -70,6 +71,7 @@ class KeptClip:
         sound = fitted(made.audio.resampled(self._rate), self._length)
         number = len(self.view["versions"])
         stem = f"{number}-{re.sub(r'[^a-z0-9]+', '-', made.title.lower()).strip('-')}"[:100]
+        clip = self.view["name"]
         write_wav(sound, self._folder / f"{stem}.wav")
         if made.stored:
             (self._folder / f"{stem}.npz").write_bytes(packed(made.stored))
@@ -80,6 +82,7 @@ class KeptClip:
         self.view["versions"].append(
             {
                 "title": made.title,
+                "name": file_stem(made.title if made.title.startswith(clip) else f"{clip} {made.title}"),
                 "file": f"{stem}.wav",
                 "codes": f"{stem}.npz" if made.stored else "",
                 "gain": None,
@@ -99,6 +102,11 @@ class KeptClip:
 
     def _save(self) -> None:
         (self._folder / INDEX).write_text(json.dumps(self.view, ensure_ascii=False), "utf-8")
+
+
+def file_stem(words: str) -> str:
+    """What a downloaded file is called, without its suffix: letters of any script and digits, joined by hyphens."""
+    return re.sub(r"[\W_]+", "-", SOUND_SUFFIX.sub("", words).lower()).strip("-")[:100] or "sound"
 
 
 def find_clip(clips: Workspace, token: Any) -> tuple[dict[str, Any], Path]:

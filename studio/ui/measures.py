@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.lab.compare import COLUMNS, Result, as_csv, as_table
+from studio.lab.compare import COLUMNS, Original, Result, as_csv, as_table
 from studio.lab.metrics import MEASURES
 
 TEXT_COLUMNS = ("clip", "codec")
@@ -32,7 +32,12 @@ def measure_view(empty: str) -> gr.HTML:
 
 
 def measure_table(
-    results: Sequence[Result], measured: int, keys: Sequence[str], ladders: Mapping[int, str], empty: str
+    results: Sequence[Result],
+    measured: int,
+    keys: Sequence[str],
+    ladders: Mapping[int, str],
+    empty: str,
+    originals: Sequence[Original] = (),
 ) -> dict[str, Any]:
     """The value of the view.
 
@@ -42,6 +47,7 @@ def measure_table(
         keys: Which measures there will be: each has its column from the beginning, and keeps it without any value.
         ladders: The name of the ladder each codec is a rung of, by `id(codec)`: what the chart joins by a line.
         empty: What to say when there is nothing yet.
+        originals: The clips themselves, as rows of their own.
     """
     table = as_table(results)
     wanted = {MEASURES[key].column for key in keys}
@@ -50,24 +56,24 @@ def measure_table(
     ]
     columns = {name: _column(name) for name in present}
     shown = sorted(present, key=lambda name: ORDER.index(columns[name]["group"]))
-    rows = []
-    for index, (result, cells) in enumerate(zip(results, table.to_dict("records"), strict=True)):
-        reasons = {MEASURES[key].column: score.reason for key, score in result.scores.items() if score.value is None}
-        rows.append(
-            {
-                "series": ladders[id(result.setting.codec)],
-                "pending": index >= measured,
-                "cells": [_cell(cells[name]) for name in shown],
-                "reasons": [reasons.get(name, "") for name in shown],
-            }
-        )
+    rows = [
+        {"series": ladders[id(result.setting.codec)], "pending": index >= measured, **_row(result, cells, shown)}
+        for index, (result, cells) in enumerate(zip(results, table.to_dict("records"), strict=True))
+    ]
+    own_cells = as_table(originals).to_dict("records")
     return {
         "columns": [columns[name] for name in shown],
         "rows": rows,
+        "originals": [_row(one, cells, shown) for one, cells in zip(originals, own_cells, strict=True)],
         "notes": _notes(results),
-        "csv": as_csv(results) if results else "",
+        "csv": as_csv([*originals, *results]) if results else "",
         "empty": empty,
     }
+
+
+def _row(result: Result | Original, cells: Mapping[Any, Any], shown: Sequence[str]) -> dict[str, Any]:
+    reasons = {MEASURES[key].column: score.reason for key, score in result.scores.items() if score.value is None}
+    return {"cells": [_cell(cells[name]) for name in shown], "reasons": [reasons.get(name, "") for name in shown]}
 
 
 def _notes(results: Sequence[Result]) -> list[str]:

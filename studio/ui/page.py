@@ -40,7 +40,7 @@ def build_page(studio: Studio) -> gr.Blocks:
             with gr.Tab("Voices", id="voices", render_children=True):
                 voices_tab(studio)
             with gr.Tab("Codec lab", id="codec") as lab:
-                codec_tab(studio, project, lab)
+                codec_tab(studio, project, lab, page)
         speak_endpoint(studio)
         voice_endpoint(studio)
         codec_endpoints(studio)

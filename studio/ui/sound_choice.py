@@ -10,10 +10,12 @@ from studio.audio import MAX_UPLOAD_SECONDS, Audio, read_recording, read_wav, sh
 from studio.errors import BadAudio, StudioError
 from studio.project import Project
 from studio.ui.answers import answering
+from studio.ui.lab_desk import Desk, LabDesks
 from studio.ui.studio import Studio
 
 SHORTEST_SECONDS = 0.05
 MOST_CLIPS = 8
+REMEMBER_DESK = "token => { if (token) HiggsStudio.memory.write('lab', token); }"
 SPOKEN, OWN, TAKE = "spoken", "sound:", "take:"
 FILE = "sound.wav"
 
@@ -29,11 +31,13 @@ class SoundChoice:
     note: gr.Markdown
     own: gr.State  # id → name of the visitor's recordings
     project: gr.Textbox  # token of the project that is open
+    desk: gr.Textbox  # token of the lab's desk
+    desks: LabDesks
 
     @property
     def inputs(self) -> set[Any]:
         """What a handler must be given for `chosen`."""
-        return {self.sounds, self.own, self.project}
+        return {self.sounds, self.own, self.project, self.desk}
 
     def chosen(self, studio: Studio, data: Data) -> dict[str, Audio]:
         """The clips by the name they are shown under.
@@ -99,13 +103,16 @@ class SoundChoice:
             write_wav(recording.audio, folder / FILE)
             name = _unused(shown_name(Path(path).name), data[self.own].values())
             own = data[self.own] | {f"{OWN}{token}": name}
-            added = f"Added, {recording.audio.duration_seconds:.1f} s."
+            ids = [*(data[self.sounds] or []), [*own][-1]]
+            seconds = recording.audio.duration_seconds
+            added = f"Added, {seconds:.{1 if seconds >= 1 else 2}f} s."
             return {
                 self.own: own,
                 self.sounds: gr.update(
                     choices=choices(studio, own, _open_project(studio, data[self.project])),
-                    value=[*(data[self.sounds] or []), [*own][-1]],
+                    value=ids,
                 ),
+                self.desk: self.desks.change(data[self.desk], own=own, sounds=ids),
                 self.recording: None,
                 self.note: gr.update(value=" ".join([added, *recording.notes]), visible=True),
             }
@@ -113,13 +120,28 @@ class SoundChoice:
         self.recording.change(
             add_sound,
             inputs={self.recording, *self.inputs},
-            outputs=[self.own, self.sounds, self.recording, self.note],
+            outputs=[self.own, self.sounds, self.recording, self.note, self.desk],
             show_progress="hidden",
             api_visibility="private",
-        )
+        ).then(None, inputs=[self.desk], js=REMEMBER_DESK)
+
+    def again(self, studio: Studio, desk: Desk, project: Any) -> Data:
+        """What was chosen before the page was loaded again, as far as it is still there."""
+        own = {
+            sound_id: name
+            for sound_id, name in desk.get("own", {}).items()
+            if studio.readings.find(sound_id[len(OWN) :])
+        }
+        try:
+            offers = choices(studio, own, _open_project(studio, project))
+        except StudioError:  # the project is damaged, which its own tab says
+            offers = choices(studio, own, None)
+        there = {sound_id for _, sound_id in offers}
+        chosen = [sound_id for sound_id in desk.get("sounds", []) if sound_id in there]
+        return {self.own: own, self.sounds: gr.update(choices=offers, value=chosen)}
 
 
-def sound_choice(studio: Studio, project: gr.Textbox) -> SoundChoice:
+def sound_choice(studio: Studio, project: gr.Textbox, desks: LabDesks) -> SoundChoice:
     """Build the components."""
     first = next(iter(studio.voices.bundled))
     sounds = gr.Dropdown(
@@ -138,7 +160,8 @@ def sound_choice(studio: Studio, project: gr.Textbox) -> SoundChoice:
         elem_id="hs-lab-recording",
     )
     note = gr.Markdown(visible=False, elem_classes="hs-note", elem_id="hs-lab-note")
-    return SoundChoice(sounds, recording, note, gr.State({}), project)
+    desk = gr.Textbox("", visible=False, label="Desk")
+    return SoundChoice(sounds, recording, note, gr.State({}), project, desk, desks)
 
 
 def choices(studio: Studio, own: dict[str, str], project: Project | None) -> list[tuple[str, str]]:

@@ -76,6 +76,46 @@ def test_switching_while_playing_keeps_the_position(bench: Page):
     expect(bench.locator(BENCH).get_by_label("Play", exact=True)).to_be_visible()
 
 
+def test_arrows_reach_every_version_and_b_the_one_before(bench: Page):
+    names = bench.locator(f"{BENCH} .hs-version span").all_inner_texts()
+    for expected in (*names[1:], names[0]):
+        bench.keyboard.press("ArrowDown")
+        assert heard(bench) == expected
+    bench.keyboard.press("ArrowUp")
+    assert heard(bench) == names[-1]
+    bench.keyboard.press("b")
+    assert heard(bench) == names[0]
+    bench.keyboard.press("b")
+    assert heard(bench) == names[-1]
+    bench.keyboard.press("0")
+    assert heard(bench) == "Original"
+
+
+def test_a_download_is_named_after_clip_and_codec(bench: Page):
+    bench.keyboard.press("3")
+    for link, suffix in (("Download WAV", "wav"), ("Download codes", "npz")):
+        with bench.expect_download() as saved:
+            bench.locator(BENCH).get_by_role("link", name=link).click()
+        assert saved.value.suggested_filename == f"alma-higgs-audio-v2-tokenizer-8-codebooks.{suffix}"
+
+
+def test_everything_can_be_heard_without_its_highs(bench: Page):
+    bench.locator(BENCH).get_by_label("Limit all to 16 kHz").check()
+    taps, rate = bench.evaluate("""() => {
+      const { player } = document.querySelector("#hs-bench .hs-bench");
+      return [[...player.filter.buffer.getChannelData(0)], player.filter.buffer.sampleRate];
+    }""")
+    response = np.abs(np.fft.rfft(taps, 24_000))
+    hertz = np.arange(response.size) * rate / 24_000
+    assert response[hertz <= 7_000] == pytest.approx(1, abs=0.01)
+    assert response[hertz >= 8_000].max() < 10 ** (-60 / 20)
+    bench.locator(BENCH).get_by_label("Play", exact=True).click()
+    bench.wait_for_function("document.querySelector('#hs-bench .hs-bench').clock() > 0.1")
+    bench.keyboard.press("Escape")
+    bench.locator(BENCH).get_by_label("Pause", exact=True).click()
+    bench.locator(BENCH).get_by_label("Limit all to 16 kHz").uncheck()
+
+
 def test_levels_are_matched_and_shown_and_can_be_left_alone(bench: Page):
     gains = bench.locator(f"{BENCH} .hs-gain")
     expect(gains.nth(1)).to_have_text(re.compile(r"^[+−]\d+\.\d dB$"))

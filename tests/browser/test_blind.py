@@ -7,6 +7,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+import soundfile
 import yaml
 from playwright.sync_api import Page, expect
 
@@ -54,11 +55,11 @@ def test_an_abx_test_of_8_trials_is_finished_by_keyboard(blind: Page):
         page = panel.locator(".hs-blind").inner_html()
         assert "Higgs" not in page
         assert "PCM" not in page
-        if trial == 1:
-            for key, name in (("1", "A"), ("2", "B"), ("3", "X")):
-                blind.keyboard.press(key)
-                expect(panel.locator(".hs-hear[aria-pressed=true] span")).to_have_text(name)
-            expect(panel.get_by_label("Pause", exact=True)).to_be_visible()
+        for key, name in (("1", "A"), ("2", "B"), ("3", "X")):
+            blind.keyboard.press(key)
+            expect(panel.locator(".hs-hear[aria-pressed=true] span")).to_have_text(name)
+            expect(panel.locator(".hs-hear[data-heard]")).to_have_count(int(key))
+        expect(panel.get_by_label("Pause", exact=True)).to_be_visible()
         blind.keyboard.press("a" if trial % 2 else "b")
     expect(panel.get_by_text(re.compile(r"^\d of 8 correct, p = \d\.\d{3}\."))).to_be_visible()
     assert len(sizes) == 3 * 8, "each trial has files of its own"
@@ -70,6 +71,28 @@ def test_an_abx_test_of_8_trials_is_finished_by_keyboard(blind: Page):
     assert len(rows) == 8
     assert {row["A"] for row in rows} < {"Original", "Higgs Audio V2 tokenizer, 1 codebook"}
     assert [row["answer"] for row in rows] == ["A", "B"] * 4
+
+
+def test_an_answer_counts_only_after_everything_was_heard(blind: Page):
+    panel = blind.locator(BLIND)
+    panel.get_by_role("button", name="ABX").click()
+    panel.get_by_role("button", name="Start").click()
+    expect(panel.get_by_label("Play", exact=True)).to_be_enabled()
+    blind.keyboard.press("a")
+    expect(panel.get_by_role("alert")).to_contain_text("A, B and X have not been played yet")
+    for key, left in (("1", "B and X have"), ("2", "X has")):
+        blind.keyboard.press(key)
+        expect(panel.locator(".hs-hear[data-heard]")).to_have_count(int(key))
+        panel.get_by_role("button", name="X is B").click()
+        expect(panel.get_by_role("alert")).to_contain_text(f"{left} not been played yet")
+    expect(panel.get_by_text("Trial 1 of 8")).to_be_visible()
+    blind.keyboard.press("3")
+    expect(panel.locator(".hs-hear[data-heard]")).to_have_count(3)
+    blind.keyboard.press("b")
+    expect(panel.get_by_text("Trial 2 of 8")).to_be_visible()
+    expect(panel.get_by_role("alert")).to_be_hidden()
+    expect(panel.locator(".hs-hear[data-heard]")).to_have_count(0)
+    panel.get_by_role("button", name="Leave the test").click()
 
 
 def test_a_short_mushra_is_rated_and_exported(blind: Page):
@@ -86,6 +109,11 @@ def test_a_short_mushra_is_rated_and_exported(blind: Page):
         for index in range(4):
             sliders.nth(index).fill(str(20 * index + 10 * count))
         panel.get_by_role("button", name="Submit ratings").click()
+        expect(panel.get_by_role("alert")).to_contain_text("have not been played yet")
+        for sound in range(5):
+            blind.keyboard.press(str(sound))
+            expect(panel.locator(".hs-hear").nth(sound)).to_have_attribute("data-heard", "")
+        panel.get_by_role("button", name="Submit ratings").click()
         expect(panel.get_by_text(f"Mean ratings over {count + 1} listener")).to_be_visible()
         if not count:
             panel.get_by_label("Listener").fill("Ben")
@@ -101,6 +129,18 @@ def test_a_short_mushra_is_rated_and_exported(blind: Page):
     with blind.expect_download() as saved:
         panel.get_by_role("link", name="Download CSV").click()
     assert len(Path(saved.value.path()).read_text("utf-8").splitlines()) == 1 + 2 * 4
+
+
+def test_a_blind_test_may_leave_out_what_lies_above_8_khz(blind: Page):
+    panel = blind.locator(BLIND)
+    panel.get_by_role("button", name="ABX").click()
+    panel.get_by_label("Limit all to 16 kHz").check()
+    with blind.expect_response(STIMULUS) as answer:
+        panel.get_by_role("button", name="Start").click()
+    assert soundfile.info(io.BytesIO(answer.value.body())).samplerate == 16_000
+    expect(panel.get_by_label("Play", exact=True)).to_be_enabled()
+    panel.get_by_role("button", name="Leave the test").click()
+    panel.get_by_label("Limit all to 16 kHz").uncheck()
 
 
 def test_a_listener_needs_a_name(blind: Page):

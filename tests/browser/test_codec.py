@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.lab import (
     BENCH,
     HIGGS,
+    MP3,
     OPUS,
     PCM,
     XCODEC2,
@@ -50,8 +51,9 @@ def test_three_codecs_are_compared_measured_and_exported(lab: Page):
     expect(lab.locator(f"{BENCH} .hs-version")).to_have_count(4)
     lab_tab(lab, "Measure")
     measures = lab.locator("#hs-measures")
-    rows = measures.locator("tbody tr")
+    rows = measures.locator("tbody:not(.hs-originals) tr")
     expect(rows).to_have_count(3)
+    expect(measures.locator(".hs-originals tr")).to_have_text([re.compile(r"^Alma\s*Original\s*–\s*–\s*∞")])
     expect(lab.get_by_role("columnheader", name="Limited to 16 kHz")).to_be_visible()
     expect(measures.locator(".hs-mark")).to_have_count(6)  # three points, and the same marks in the legend
     sort = measures.locator("thead").get_by_role("button", name="Bitrate (kbit/s)")
@@ -65,7 +67,8 @@ def test_three_codecs_are_compared_measured_and_exported(lab: Page):
     expect(measures.get_by_text("X-Codec2 (up to 8 kHz)")).to_be_visible()
     with lab.expect_download() as saved:
         lab.get_by_role("link", name="Download CSV").click()
-    figures = list(csv.DictReader(io.StringIO(Path(saved.value.path()).read_text("utf-8"))))
+    original, *figures = csv.DictReader(io.StringIO(Path(saved.value.path()).read_text("utf-8")))
+    assert (original["codec"], original["STFT distance"], original["encode (ms)"]) == ("Original", "0.0", "n/a")
     assert [row["codec"] for row in figures] == ["Higgs Audio V2 tokenizer, 8 codebooks", "X-Codec2", "Opus 6 kbit/s"]
     assert float(figures[0]["bitrate (kbit/s)"]) == 2
     assert figures[2]["codebooks"] == "n/a"
@@ -74,6 +77,31 @@ def test_three_codecs_are_compared_measured_and_exported(lab: Page):
         for row in figures:
             assert row[column] != "n/a" or f"{title} n/a: the package" in row["notes"]
     lab.get_by_label("Also PESQ and predicted MOS").uncheck()
+
+
+def test_names_stay_in_sight_while_the_table_is_scrolled(lab: Page):
+    choose_codecs(lab, [(OPUS, "6 ")])
+    compare(lab, 1)
+    lab_tab(lab, "Measure")
+    table = lab.get_by_role("region", name="Table of measurements")
+    columns = {
+        width: table.get_by_role("columnheader", name=name).last for width, name in ((1280, "Clip"), (400, "Codec"))
+    }
+    before = lab.viewport_size
+    try:
+        for width, first in columns.items():
+            lab.set_viewport_size({"width": width, "height": 800})
+            codec, number = table.get_by_role("rowheader", name="Opus"), table.get_by_role("columnheader", name="STOI")
+            table.evaluate("scroller => { scroller.scrollLeft = 0; }")
+            start, moving = codec.bounding_box()["x"], number.bounding_box()["x"]
+            table.evaluate("scroller => { scroller.scrollLeft = 150; }")
+            assert number.bounding_box()["x"] == pytest.approx(moving - 150, abs=1), "it did not scroll"
+            edge = table.bounding_box()["x"]
+            assert first.bounding_box()["x"] == pytest.approx(edge, abs=2)
+            if width > 760:
+                assert codec.bounding_box()["x"] == pytest.approx(start, abs=1)
+    finally:
+        lab.set_viewport_size(before)
 
 
 def test_same_bitrate_takes_one_rung_of_each(lab: Page):
@@ -122,8 +150,67 @@ def test_an_upload_is_kept_as_it_is(lab: Page, tmp_path: Path):
     assert np.array_equal(downloaded(lab)[0], quiet), "the level must not be touched"
 
 
+def test_odd_sounds_are_described_and_compared(studio: Page, tmp_path: Path):
+    """50 ms, clipped, an offset, stereo: each is taken with what there is to say of it; an hour is refused unread."""
+    open_lab(studio)
+    tone = 0.3 * np.sin(np.arange(24_000) / 9)
+    odd = {
+        "short.wav": (tone[:1200], "Added, 0.05 s."),
+        "clipped.wav": (np.clip(9 * tone, -1, 1), "is clipped"),
+        "offset.wav": (tone + 0.2, "A DC offset of +20% was removed"),
+        "stereo.wav": (np.stack([tone, tone[::-1]], axis=1), "2 channels were mixed to one"),
+    }
+    note = studio.locator("#hs-lab-note")
+    for name, (samples, words) in odd.items():
+        soundfile.write(tmp_path / name, samples, 24_000, subtype="FLOAT")
+        expect(studio.locator("#hs-lab-recording").get_by_text("Drop Audio Here")).to_be_visible()
+        studio.locator("#hs-lab-recording input[type=file]").set_input_files(tmp_path / name)
+        expect(note).to_contain_text(words)
+    expect(studio.locator("#hs-lab-recording").get_by_text("Drop Audio Here")).to_be_visible()
+    soundfile.write(tmp_path / "hour.flac", np.zeros(3600 * 8_000, np.int16), 8_000)
+    studio.locator("#hs-lab-recording input[type=file]").set_input_files(tmp_path / "hour.flac")
+    expect(note).to_contain_text("Not added.")
+    expect(note).to_contain_text("lasts 60 minutes")
+    choose_codecs(studio, [(HIGGS, "8"), (XCODEC2, "0.8"), (OPUS, "6 "), (MP3, "16"), (PCM, "8 kHz")])
+    compare(studio, 5 * 5)
+    lab_tab(studio, "Measure")
+    expect(studio.locator("#hs-measures .hs-originals tr")).to_have_count(5)
+    expect(studio.get_by_text("n/a in STOI: shorter than 0.5 s.")).to_be_visible()
+    expect(studio.get_by_text("n/a in Loudness change (LU): shorter than 0.4 s.")).to_be_visible()
+
+
 def test_a_broken_upload_is_explained_beside_it(lab: Page, tmp_path: Path):
     path = tmp_path / "silence.wav"
     soundfile.write(path, np.zeros(24_000, np.float32), 24_000)
     lab.locator("#hs-lab-recording input[type=file]").set_input_files(path)
     expect(lab.locator("#hs-lab-note")).to_contain_text("“silence.wav” is silent")
+
+
+def test_a_reload_finds_the_comparison_and_the_own_sound_again(studio: Page, tmp_path: Path):
+    open_lab(studio)
+    path = tmp_path / "tone.wav"
+    soundfile.write(path, 0.3 * np.sin(np.arange(36_000) / 9), 24_000, subtype="FLOAT")
+    studio.locator("#hs-lab-recording input[type=file]").set_input_files(path)
+    expect(studio.locator("#hs-lab-note")).to_contain_text("Added, 1.5 s.")
+    choose_codecs(studio, [(HIGGS, "3"), (OPUS, "12")])
+    compare(studio, 4)
+    done, sound = lab_status(studio).inner_text(), downloaded(studio)[0]
+    for _ in range(2):  # what was found again is found again
+        studio.reload()
+        studio.get_by_role("tab", name="Codec lab").click()
+        expect(studio.locator(f"{BENCH} .hs-version span")).to_have_text(
+            ["Original", "Higgs Audio V2 tokenizer, 3 codebooks", "Opus 12 kbit/s"]
+        )
+        expect(lab_status(studio)).to_have_text(done)
+    assert np.array_equal(downloaded(studio)[0], sound)
+    expect(studio.locator("#hs-lab-sounds .token")).to_have_text([re.compile("Alma"), re.compile("tone.wav")])
+    expect(studio.locator(f"{HIGGS} input:checked + span")).to_have_text(["3 · 0.75 kbit/s"])
+    lab_tab(studio, "Measure")
+    expect(studio.locator("#hs-measures tbody:not(.hs-originals) tr")).to_have_count(4)
+    lab_tab(studio, "Codes")
+    expect(studio.get_by_label("Codes", exact=True)).to_have_value("Alma: Higgs Audio V2 tokenizer, 3 codebooks")
+    lab_tab(studio, "Blind")
+    studio.locator("#hs-blind").get_by_role("button", name="Start").click()
+    expect(studio.locator("#hs-blind").get_by_text("Trial 1 of 8")).to_be_visible()
+    lab_tab(studio, "Listen")
+    compare(studio, 4)  # the recording is still a sound to choose

@@ -1,10 +1,12 @@
 /* The listening bench: versions of a clip on one clock, a loop, levels matched by LUFS, and their pictures.
-   Value: {clips: [{name, token, rate, seconds, versions: [{title, file, codes, gain, note, facts}]}], empty}.
-   Keys: 1 to 9 switch, space plays, arrows move, [ and ] set the loop. */
+   Value: {clips: [{name, token, rate, seconds, versions: [{title, name, file, codes, gain, note, facts}]}], empty,
+   desk}: `desk` is remembered by the browser, so that a reload finds all this again.
+   Keys: 1 to 9 switch, 0 is the first version (the original), up and down go through all, b is the one heard before, space
+   plays, left and right move, [ and ] set the loop. */
 "use strict";
 
 window.HiggsStudio.mountBench = (element, props, watch, server) => {
-  const { make, clock, fileUrl, typing, Pictures, SyncPlayer } = window.HiggsStudio;
+  const { make, clock, fileUrl, memory, typing, Pictures, SyncPlayer } = window.HiggsStudio;
   const WAVE = 64, MEL = 104, CODEBOOK = 11, SINGLE_CODEBOOK = 30, AXIS = 22, GAP = 6;
   const STEP_SECONDS = 1, MOST_ZOOM = 64, DRAG_PIXELS = 4, FEWEST_SECONDS = 0.05;
 
@@ -15,6 +17,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
   let clips = [];
   let shown = 0; // which clip
   let beside = 0; // which version stands beside the one that is heard
+  let before = 0; // which version was heard before it
   let view = { from: 0, to: 1 }; // seconds on the time axis
   let dragging = null; // {from, to, kind}
   let frame = 0;
@@ -43,6 +46,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
     seek.addEventListener("input", () => player.seek(Number(seek.value)));
     const time = make("span", { class: "hs-time" }, "0:00.0");
     const level = make("input", { type: "checkbox", checked: true, onchange: () => listen() });
+    const limit = make("input", { type: "checkbox", onchange: () => player.limit(limit.checked) });
     const loop = make("input", { type: "checkbox", onchange: () => player.setRegion(player.region, loop.checked) });
     const [from, to] = ["Loop from", "Loop to"].map((label) => make("input", { type: "number", class: "hs-second", min: 0, step: 0.01, placeholder: label === "Loop from" ? "start" : "end", "aria-label": `${label} (seconds)`, onchange: typedRegion }));
     const all = make("button", { type: "button", class: "hs-button", onclick: () => region(null, false) }, "Whole clip");
@@ -65,10 +69,11 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
       make("div", { class: "hs-transport" }, play, seek, time),
       make("div", { class: "hs-bench-row" },
         make("label", { class: "hs-inline", title: "Every version as loud as the original (LUFS, ITU-R BS.1770)" }, level, "Match levels"),
+        make("label", { class: "hs-inline", title: "All versions through one low-pass, the original too: what differs then is not the sample rate" }, limit, "Limit all to 16 kHz"),
         make("label", { class: "hs-inline" }, loop, "Loop"), make("span", { class: "hs-inline" }, from, "to", to, "s"), all),
       problem, plots,
       make("div", { class: "hs-under" }, readout, zoom),
-      make("p", { class: "hs-quiet" }, "Drag over the pictures to loop a stretch; click the code map to hear exactly that frame.", make("span", { class: "hs-only-keys" }, " Keys: 1 to 9 switch, space plays, ← → move, [ and ] set the loop.")),
+      make("p", { class: "hs-quiet" }, "Drag over the pictures to loop a stretch; click the code map to hear exactly that frame.", make("span", { class: "hs-only-keys" }, " Keys: 1 to 9 switch (0 is the original), ↑ ↓ go through all, b is the one heard before, space plays, ← → move, [ and ] set the loop.")),
       make("div", { class: "hs-bench-row" }, make("label", { class: "hs-inline" }, "Beside it ", other), make("label", { class: "hs-inline" }, differ, "Show differences")),
       said, facts, books, make("div", { class: "hs-bench-row" }, wav, npz));
     plots.addEventListener("pointerdown", pointed);
@@ -85,6 +90,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
   function receive() {
     const before = item()?.token;
     clips = props.value?.clips ?? [];
+    if (props.value?.desk) memory.write("lab", props.value.desk);
     parts.empty.textContent = props.value?.empty ?? "";
     parts.empty.hidden = clips.length > 0;
     parts.body.hidden = !clips.length;
@@ -97,7 +103,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
 
   function showClip(index) {
     player.clear();
-    [shown, beside] = [index, 0];
+    [shown, beside, before] = [index, 0, 0];
     view = whole();
     parts.clip.value = index;
     parts.loop.checked = player.loop = false;
@@ -108,7 +114,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
   function listVersions() {
     const found = item().versions;
     parts.versions.replaceChildren(...found.map((one, index) => make("button", { type: "button", class: "hs-version", "aria-pressed": String(index === player.heard), title: one.note || null, onclick: () => choose(index) },
-      make("kbd", {}, index < 9 ? String(index + 1) : " "), make("span", {}, one.title), make("small", { class: "hs-gain" }, gainWords(one)))));
+      make("kbd", { title: index < 9 ? null : "Arrow keys up and down reach it" }, index < 9 ? String(index + 1) : "↕"), make("span", {}, one.title), make("small", { class: "hs-gain" }, gainWords(one)))));
     parts.other.replaceChildren(...found.map((one, index) => make("option", { value: index, selected: index === beside }, one.title)));
   }
 
@@ -135,6 +141,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
 
   function choose(index) {
     if (!item()?.versions[index]) return;
+    if (index !== player.heard) before = player.heard;
     player.choose(index);
     describe();
     draw();
@@ -145,11 +152,11 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
     [...parts.versions.children].forEach((button, index) => button.setAttribute("aria-pressed", index === player.heard));
     parts.facts.replaceChildren(...one.facts.map(([name, text]) => make("div", { class: "hs-fact" }, make("dt", {}, name), make("dd", {}, text))));
     parts.wav.href = fileUrl(address(one));
-    parts.wav.setAttribute("download", one.file);
+    parts.wav.setAttribute("download", `${one.name}.wav`);
     parts.npz.hidden = !one.codes;
     if (one.codes) {
       parts.npz.href = fileUrl(`files/${item().token}/${one.codes}`);
-      parts.npz.setAttribute("download", one.codes);
+      parts.npz.setAttribute("download", `${one.name}.npz`);
     }
   }
 
@@ -384,12 +391,19 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
   window.addEventListener("keydown", (event) => {
     if (!item() || !element.offsetParent || typing(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === " " && !event.target.closest?.("button, a, summary, [role=tab], label, input")) { event.preventDefault(); player.toggle(); }
-    else if (/^[1-9]$/.test(event.key)) choose(event.key - 1);
+    else if (/^[0-9]$/.test(event.key)) choose(Math.max(0, event.key - 1));
+    else if (event.key === "b") choose(before);
     else if (event.key === "[" || event.key === "]") {
       const now = player.position();
       const [from, to] = event.key === "[" ? [now, player.region?.to ?? item().seconds] : [player.region?.from ?? 0, now];
       if (to - from >= FEWEST_SECONDS) region({ from, to }, true);
-    } else if (event.key.startsWith("Arrow") && event.target.type !== "range" && !event.target.closest?.("[role=tab], [role=radiogroup], select")) {
+    } else if (event.key.startsWith("Arrow") && event.target.type !== "range" && !event.target.closest?.("[role=tab], [role=radiogroup], [role=listbox], .hs-scroll, select")) {
+      const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+      if (step) { // more versions than digits
+        event.preventDefault();
+        const count = item().versions.length;
+        choose((player.heard + step + count) % count);
+      }
       if (event.key === "ArrowLeft" || event.key === "ArrowRight") player.seek(player.position() + (event.key === "ArrowLeft" ? -STEP_SECONDS : STEP_SECONDS));
     }
   });

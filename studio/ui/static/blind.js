@@ -1,9 +1,10 @@
 /* Blind tests: ABX and a short MUSHRA. The page knows files with random names and nothing else; what is what stays on the
    server until the test is done. Value: {clips: [{name, token, rate, versions: [{title}]}]}.
-   ABX keys: 1, 2, 3 hear A, B, X; space plays; a and b answer. MUSHRA keys: 0 the reference, 1 to 9 the sounds. */
+   ABX keys: 1, 2, 3 hear A, B, X; space plays; a and b answer. MUSHRA keys: 0 the reference, 1 to 9 the sounds.
+   Both take no answer before every sound in question was heard. */
 "use strict";
 
-window.HiggsStudio.mountBlind = (element, props, watch, server) => {
+window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
   const { make, clock, bytesOf, typing, SyncPlayer } = window.HiggsStudio;
   const root = element.querySelector(".hs-blind");
   const EMPTY = "Compare some codecs first: then their versions can be told apart here (ABX), or rated (MUSHRA), without knowing which is which.";
@@ -12,7 +13,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server) => {
   let phase = null; // {keys: function of a key, tick: function} of what is on the page
   let kind = "abx";
   let frame = 0;
-  const chosen = { clip: 0, first: 0, second: 1, trials: 8, versions: null, listener: "" };
+  const chosen = { clip: 0, first: 0, second: 1, trials: 8, versions: null, listener: "", limited: false };
   const player = new SyncPlayer(() => { phase?.tick?.(); follow(); });
   const problem = make("p", { class: "hs-problem", role: "alert", hidden: true });
   const stage = make("div", {});
@@ -69,8 +70,10 @@ window.HiggsStudio.mountBlind = (element, props, watch, server) => {
       make("div", { class: "hs-switch", role: "group", "aria-label": "Kind of test" }, tab("abx", "ABX"), tab("mushra", "MUSHRA")),
       make("div", { class: "hs-bench-row" }, clips.length > 1 ? select("Clip ", clips.map((one, index) => [index, one.name]), chosen.clip, (at) => { [chosen.clip, chosen.first, chosen.second, chosen.versions] = [at, 0, 1, null]; setup(); }) : null),
     ];
+    const limited = make("label", { class: "hs-inline", title: "All without what lies above 8 kHz, the original too: a codec of 16 kHz is then not known by its missing highs" },
+      make("input", { type: "checkbox", checked: chosen.limited, onchange: (event) => { chosen.limited = event.target.checked; } }), "Limit all to 16 kHz");
     if (kind === "abx") {
-      const needed = new Map(props.trials ?? []);
+      const needed = new Map(trials); // correct answers for p < 0.05, by number of trials
       const hint = make("p", { class: "hs-quiet" });
       const tell = () => { hint.textContent = `Guessing is ruled out (p < 0.05) by ${needed.get(chosen.trials)} of ${chosen.trials} correct answers. Answers are shown when all trials are done: stopping when it looks good is no test.`; };
       tell();
@@ -78,7 +81,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server) => {
         make("p", {}, "X is A or B, drawn anew for each trial. Can you tell which?"),
         make("div", { class: "hs-bench-row" }, select("One ", versions, chosen.first, (at) => { chosen.first = at; }), select("Other ", versions, chosen.second, (at) => { chosen.second = at; }),
           select("Trials ", [...needed.keys()].map((count) => [count, String(count)]), chosen.trials, (count) => { chosen.trials = count; tell(); })),
-        hint, make("div", { class: "hs-bench-row" }, start));
+        hint, make("div", { class: "hs-bench-row" }, limited), make("div", { class: "hs-bench-row" }, start));
       return;
     }
     const tick = ([index, title]) => make("label", { class: "hs-inline" }, make("input", { type: "checkbox", checked: chosen.versions.has(index), onchange: (event) => { if (event.target.checked) chosen.versions.add(index); else chosen.versions.delete(index); } }), title);
@@ -86,7 +89,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server) => {
     show(...shared,
       make("p", {}, "Rate each sound from 0 (bad) to 100 (excellent) against the reference. Hidden among them are the reference itself and an anchor without anything above 3.5 kHz."),
       make("div", { class: "hs-checks", role: "group", "aria-label": "Versions to rate" }, ...versions.slice(1).map(tick)),
-      make("div", { class: "hs-bench-row" }, make("label", { class: "hs-inline" }, "Listener ", listener)),
+      make("div", { class: "hs-bench-row" }, make("label", { class: "hs-inline" }, "Listener ", listener), limited),
       make("div", { class: "hs-bench-row" }, start));
   }
 
@@ -102,7 +105,12 @@ window.HiggsStudio.mountBlind = (element, props, watch, server) => {
       player.choose(index);
       if (!player.playing) player.play();
     }
+    const heard = new Set(); // which of them have sounded
     function tick() {
+      if (player.playing && player.position() !== player.run.offset && !heard.has(player.heard)) {
+        heard.add(player.heard);
+        buttons[player.heard]?.setAttribute("data-heard", "");
+      }
       play.textContent = player.playing ? "❚❚" : "▶";
       play.setAttribute("aria-label", player.playing ? "Pause" : "Play");
       play.disabled = !player.tracks[player.heard]?.buffer;
@@ -111,13 +119,19 @@ window.HiggsStudio.mountBlind = (element, props, watch, server) => {
       time.textContent = `${clock(player.position())} / ${clock(player.length)}`;
       buttons.forEach((button, index) => button.setAttribute("aria-pressed", index === player.heard));
     }
-    return { row: make("div", { class: "hs-transport" }, play, seek, time), buttons, hear, tick };
+    /* Those that have not sounded yet, in words; empty when all have. */
+    function unheard() {
+      const missing = names.filter((name, index) => !heard.has(index));
+      return missing.length > 1 ? `${missing.slice(0, -1).join(", ")} and ${missing.at(-1)}` : missing.join("");
+    }
+    return { row: make("div", { class: "hs-transport" }, play, seek, time), buttons, hear, tick, unheard };
   }
   async function load(urls) {
     player.clear();
     player.loop = true;
     try {
-      await player.load(urls.map((url) => ({ url, gain: 0 })), clips[chosen.clip].rate);
+      const { rate } = await SyncPlayer.fetch(urls[0]); // all have one, and a browser resamples badly
+      await player.load(urls.map((url) => ({ url, gain: 0 })), rate);
     } catch (trouble) {
       complain(trouble.message);
     }
@@ -126,7 +140,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server) => {
   /* ---- ABX ---- */
 
   async function startAbx() {
-    const state = await ask("abx_start", { token: clips[chosen.clip].token, first: chosen.first, second: chosen.second, trials: chosen.trials });
+    const state = await ask("abx_start", { token: clips[chosen.clip].token, first: chosen.first, second: chosen.second, trials: chosen.trials, limited: chosen.limited });
     if (state) await abxTrial(state);
   }
 
@@ -134,9 +148,12 @@ window.HiggsStudio.mountBlind = (element, props, watch, server) => {
     const { trial, test } = state;
     if (!trial) { abxResult(state); return; }
     const controls = transport(["A", "B", "X"], ["1", "2", "3"]);
+    const hint = make("p", { class: "hs-quiet" }, "Hear all three, as often as you like; then say what X is.");
     let answered = false;
     const answer = async (choice) => {
       if (answered) return;
+      const missing = controls.unheard();
+      if (missing) { complain(`Not counted: ${missing} ${missing.includes(" and ") ? "have" : "has"} not been played yet. Hear A, B and X first (keys 1, 2 and 3), then answer.`); return; }
       answered = true;
       player.stop(0);
       const next = await ask("abx_answer", { test, choice, number: trial.number });
@@ -157,7 +174,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server) => {
       make("p", { class: "hs-trial", role: "status" }, `Trial ${trial.number} of ${state.planned}`),
       make("progress", { class: "hs-progress", max: state.planned, value: state.answered, "aria-label": "Trials answered" }),
       make("div", { class: "hs-versions hs-three", role: "group", "aria-label": "What is heard" }, ...controls.buttons), controls.row,
-      make("div", { class: "hs-bench-row hs-keys" }, say("A"), say("B")),
+      hint, make("div", { class: "hs-bench-row hs-keys" }, say("A"), say("B")),
       make("div", { class: "hs-bench-row" }, leave(test)));
     await load([trial.a, trial.b, trial.x]);
   }
@@ -178,7 +195,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server) => {
   /* ---- MUSHRA ---- */
 
   async function startMushra() {
-    const sheet = await ask("mushra_start", { token: clips[chosen.clip].token, versions: [...chosen.versions], listener: chosen.listener });
+    const sheet = await ask("mushra_start", { token: clips[chosen.clip].token, versions: [...chosen.versions], listener: chosen.listener, limited: chosen.limited });
     if (sheet) await mushraSheet(sheet);
   }
 
@@ -197,6 +214,8 @@ window.HiggsStudio.mountBlind = (element, props, watch, server) => {
     });
     const send = make("button", {
       type: "button", class: "hs-button hs-main", disabled: true, onclick: async () => {
+        const missing = controls.unheard();
+        if (missing) { complain(`Not sent: ${missing} ${missing.includes(" and ") ? "have" : "has"} not been played yet. Hear each sound and the reference, then submit.`); return; }
         player.stop(0);
         const done = await ask("mushra_rate", { test: sheet.test, listener: sheet.listener, ratings: sliders.map(({ slider }) => Number(slider.value)) });
         if (done) mushraResult(done);

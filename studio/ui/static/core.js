@@ -49,8 +49,8 @@ window.HiggsStudio = (() => {
   }
 
   /* What this browser keeps; a browser that forbids it keeps nothing, and that is no error. What belongs to one tab (the
-     draft, the project) is kept for that tab first: two tabs do not overwrite each other, and a new one begins with the latest. */
-  const OF_A_TAB = new Set(["draft", "project"]);
+     draft, the project, the lab's desk) is kept for that tab first: two tabs do not overwrite each other, and a new one begins with the latest. */
+  const OF_A_TAB = new Set(["draft", "project", "lab"]);
   const memory = {
     read(key) {
       try {

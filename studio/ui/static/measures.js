@@ -1,6 +1,6 @@
 /* What was measured: a chart of quality over bitrate with each codec's ladder, and a table to sort and to take away.
-   Value: {columns: [{name, group, better, digits, about}], rows: [{series, pending, cells, reasons}], notes, csv, empty}.
-   A pending row has its bits and times and waits for its measures. */
+   Value: {columns: [{name, group, better, digits, about}], rows: [{series, pending, cells, reasons}], originals: [{cells,
+   reasons}], notes, csv, empty}. A pending row has its bits and times and waits for its measures. */
 "use strict";
 
 window.HiggsStudio.mountMeasures = (element, props, watch) => {
@@ -34,7 +34,7 @@ window.HiggsStudio.mountMeasures = (element, props, watch) => {
     make("div", { class: "hs-bench-row" }, save), notes);
   root.replaceChildren(empty, body);
   watch("value", receive);
-  new ResizeObserver(() => { if (value().rows.length) drawChart(); }).observe(body);
+  new ResizeObserver(() => { if (value().rows.length) { drawChart(); stick(); } }).observe(body);
   receive();
 
   function value() { return props.value ?? { rows: [] }; }
@@ -87,12 +87,24 @@ window.HiggsStudio.mountMeasures = (element, props, watch) => {
         make("tr", {}, ...groups.map((group) => make("th", { scope: "colgroup", colspan: group.span, class: "hs-group" }, GROUP_WORDS[group.name] ?? group.name))),
         make("tr", {}, ...columns.map((column, index) => make("th", { scope: "col", title: column.about || null, "aria-sort": sorted.column === index ? (sorted.down ? "descending" : "ascending") : null, class: column.group ? "hs-number-cell" : null },
           make("button", { type: "button", onclick: () => sort(index) }, column.name, sorted.column === index ? (sorted.down ? " ▾" : " ▴") : ""))))),
-      make("tbody", {}, ...order.map((at) => make("tr", {}, ...columns.map((column, index) => {
-        const cell = rows[at].cells[index];
-        if (!column.group) return make(index === 1 ? "th" : "td", index === 1 ? { scope: "row" } : {}, cell);
-        if (rows[at].pending && column.better) return make("td", { class: "hs-number-cell hs-pending", title: "Being measured", "aria-label": "being measured" }, "…");
-        return make("td", { class: "hs-number-cell", title: rows[at].reasons[index] || null }, words(cell, column.digits));
-      })))));
+      make("tbody", { class: "hs-originals" }, ...(value().originals ?? []).map((row) => tableRow(row, "–"))),
+      make("tbody", {}, ...order.map((at) => tableRow(rows[at], "n/a"))));
+    stick();
+  }
+
+  /* The second column sticks where the first ends, which is known once both are on the screen. */
+  function stick() {
+    root.style.setProperty("--hs-first-column", `${table.querySelector("tbody td")?.offsetWidth ?? 0}px`);
+  }
+
+  /* The original's row (on top, whatever is sorted) has no bits and no times, which is not worth an n/a. */
+  function tableRow(row, none) {
+    return make("tr", {}, ...value().columns.map((column, index) => {
+      const cell = row.cells[index];
+      if (!column.group) return make(index === 1 ? "th" : "td", index === 1 ? { scope: "row" } : {}, cell);
+      if (row.pending && column.better) return make("td", { class: "hs-number-cell hs-pending", title: "Being measured", "aria-label": "being measured" }, "…");
+      return make("td", { class: "hs-number-cell", title: row.reasons[index] || null }, cell === null && !column.better ? none : words(cell, column.digits));
+    }));
   }
 
   /* ---- chart ---- */
@@ -111,6 +123,13 @@ window.HiggsStudio.mountMeasures = (element, props, watch) => {
     }
     const mean = (values) => values.reduce((sum, one) => sum + one, 0) / values.length;
     return [...settings.values()].map(({ series, label: name, all }) => ({ series, name, clips: all.length, x: mean(all.map((one) => one[0])), y: mean(all.map((one) => one[1])) }));
+  }
+
+  /* What the original itself gets, over all clips, where that is not known beforehand: of a predicted opinion. */
+  function originalsValue(column) {
+    if (column.name !== "Predicted MOS") return null;
+    const cells = (value().originals ?? []).map((row) => row.cells[value().columns.indexOf(column)]).filter((cell) => cell !== null);
+    return cells.length ? cells.reduce((sum, cell) => sum + number(cell), 0) / cells.length : null;
   }
 
   function drawChart() {
@@ -135,7 +154,8 @@ window.HiggsStudio.mountMeasures = (element, props, watch) => {
     }));
     if (!found.length) { svg.append(draw("text", { x: WIDTH / 2, y: HEIGHT / 2, "text-anchor": "middle", fill: "currentColor" }, value().rows.some((row) => row.pending) ? "being measured …" : "not measured")); return; }
     const [low, high] = [Math.min(...found.map((point) => point.x)) / 1.3, Math.max(...found.map((point) => point.x)) * 1.3];
-    const values = found.map((point) => point.y);
+    const ceiling = originalsValue(column);
+    const values = [...found.map((point) => point.y), ...(ceiling === null ? [] : [ceiling])];
     const room = (Math.max(...values) - Math.min(...values)) * 0.08 || Math.abs(values[0]) * 0.1 || 1;
     const [bottom, top] = [Math.min(...values) - room, Math.max(...values) + room];
     const x = (kbps) => LEFT + (Math.log(kbps / low) / Math.log(high / low)) * (WIDTH - LEFT - RIGHT);
@@ -149,6 +169,9 @@ window.HiggsStudio.mountMeasures = (element, props, watch) => {
       svg.append(draw("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(tick), y2: y(tick), class: "hs-grid" }), draw("text", { x: LEFT - 6, y: y(tick) + 4, "text-anchor": "end" }, Number(tick.toFixed(4)).toString().replace("-", "−")));
     }
     svg.append(draw("text", { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, "Bitrate (kbit/s), by doublings"));
+    if (ceiling !== null) {
+      svg.append(draw("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(ceiling), y2: y(ceiling), class: "hs-ceiling" }), draw("text", { x: WIDTH - RIGHT, y: y(ceiling) - 5, "text-anchor": "end" }, `the original: ${ceiling.toFixed(2)}`));
+    }
     for (const series of names) {
       const [colour, shape] = look(series);
       const ladder = found.filter((point) => point.series === series).sort((a, b) => a.x - b.x);

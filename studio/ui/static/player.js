@@ -7,6 +7,8 @@ window.HiggsStudio.SyncPlayer = class {
   static FADE_SECONDS = 0.005; // a switch without a click
   static decoded = new Map(); // address -> promise of {rate, channels}; the newest few
   static KEPT = 48;
+  static LIMIT_HZ = 7600; // "limited to 16 kHz": nothing is left at 8 kHz
+  static LIMIT_TAPS = 255;
 
   /* tell() is called when it starts, stops, or has more to play. */
   constructor(tell) {
@@ -18,6 +20,7 @@ window.HiggsStudio.SyncPlayer = class {
     this.run = null; // {when, offset, from, to, loop}: what is playing, in the context's time
     this.region = null; // {from, to}: the stretch to play
     this.loop = false;
+    this.limited = false; // whether all are heard without what lies above 8 kHz
     this.length = 0; // seconds
   }
 
@@ -33,7 +36,7 @@ window.HiggsStudio.SyncPlayer = class {
       if (!this.tracks[index]) {
         const volume = context.createGain();
         volume.gain.value = 0;
-        volume.connect(context.destination);
+        volume.connect(this.sum);
         this.tracks[index] = { url: track.url, gain: 0, buffer: null, volume, source: null };
       }
       this.tracks[index].gain = track.gain ?? 0;
@@ -73,12 +76,49 @@ window.HiggsStudio.SyncPlayer = class {
     } catch { // a rate this browser does not play: it converts
       this.context = new AudioContext();
     }
+    this.sum = this.context.createGain(); // of all tracks, one of which is loud
+    this.filter = null;
+    this.connect();
+  }
+
+  /* Hear everything up to 8 kHz only, or all of it: one filter behind all versions, so it treats them alike. */
+  limit(limited) {
+    this.limited = limited;
+    if (this.context) this.connect();
+  }
+  connect() {
+    this.sum.disconnect();
+    if (!this.limited) { this.sum.connect(this.context.destination); return; }
+    if (!this.filter) {
+      const { LIMIT_HZ, LIMIT_TAPS, lowPass } = HiggsStudio.SyncPlayer;
+      const buffer = this.context.createBuffer(1, LIMIT_TAPS, this.context.sampleRate);
+      buffer.copyToChannel(lowPass(LIMIT_HZ / this.context.sampleRate, LIMIT_TAPS), 0);
+      this.filter = this.context.createConvolver();
+      this.filter.normalize = false;
+      this.filter.buffer = buffer;
+      this.filter.connect(this.context.destination);
+    }
+    this.sum.connect(this.filter);
+  }
+
+  /* A steep low-pass of even delay (some 5 ms): a sinc under a Blackman window. The cut-off is a share of the sample rate. */
+  static lowPass(cutoff, count) {
+    const middle = (count - 1) / 2;
+    const taps = Float32Array.from({ length: count }, (_, index) => {
+      const away = index - middle;
+      const sinc = away === 0 ? 2 * cutoff : Math.sin(2 * Math.PI * cutoff * away) / (Math.PI * away);
+      const turn = (2 * Math.PI * index) / (count - 1);
+      return sinc * (0.42 - 0.5 * Math.cos(turn) + 0.08 * Math.cos(2 * turn));
+    });
+    const sum = taps.reduce((total, tap) => total + tap, 0);
+    return taps.map((tap) => tap / sum);
   }
 
   clear() {
-    this.stop(0);
+    this.halt();
     for (const track of this.tracks) track.volume.disconnect();
-    [this.tracks, this.heard, this.region, this.length] = [[], 0, null, 0];
+    [this.tracks, this.heard, this.region, this.length, this.paused] = [[], 0, null, 0, 0];
+    this.tell(); // only now: there is nothing to play until the next tracks have come
   }
 
   /* Seconds into the sound, by the one clock that plays it. */

@@ -7,9 +7,8 @@ import pytest
 from studio.audio import Audio, read_wav
 from studio.lab.metrics import QUICK
 from studio.lab_codecs import LabCodecs, classic_families
-from studio.ui.compare_panel import Run, work
+from studio.ui.compare_run import Run, work
 from studio.ui.kept_clips import kept_version
-from studio.ui.measures import measure_table
 from studio.ui.offers import offered
 from studio.workspace import Workspace
 
@@ -24,7 +23,7 @@ def sounds() -> dict[str, Audio]:
 
 
 def table_of(run: Run) -> dict:
-    return measure_table(run.results, run.measured, run.keys, run.ladders, "")
+    return run.table
 
 
 def test_all_versions_of_a_clip_are_written_before_any_is_measured(sounds: dict[str, Audio], tmp_path: Path) -> None:
@@ -55,6 +54,19 @@ def test_cells_wait_for_their_measures_and_then_say_why_there_are_none(
     rows = table_of(run)["rows"]
     assert [row["pending"] for row in rows] == [False] * 3
     assert [row["reasons"][stoi] for row in rows[1:]] == ["stopped before it was measured"] * 2
+
+
+def test_the_original_stands_beside_its_versions(sounds: dict[str, Audio], tmp_path: Path) -> None:
+    run = Run(6, QUICK)
+    for _ in work(CODECS, Workspace(tmp_path), sounds, PAIRS, run):
+        assert len(run.originals) <= run.measured // 3
+    table = table_of(run) | {"rows": []}
+    columns = [column["name"] for column in table["columns"]]
+    assert [dict(zip(columns, row["cells"], strict=True))["Clip"] for row in table["originals"]] == ["alma", "hugo"]
+    cells = dict(zip(columns, table["originals"][0]["cells"], strict=True))
+    assert (cells["Codec"], cells["STOI"], cells["Loudness change (LU)"]) == ("Original", 1, 0)
+    assert cells["Bitrate (kbit/s)"] is None
+    assert table["csv"].count('"Original"') == 2
 
 
 def test_a_narrower_band_is_said_openly(sounds: dict[str, Audio], tmp_path: Path) -> None:

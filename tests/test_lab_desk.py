@@ -1,0 +1,71 @@
+"""What a page of the lab finds again after a reload."""
+
+import json
+from pathlib import Path
+from shutil import rmtree
+
+import pytest
+
+from studio.audio import silence
+from studio.ui.kept_clips import KeptClip, original
+from studio.ui.lab_desk import FILE, INTERRUPTED, NOT_MEASURED, LabDesks
+from studio.workspace import Workspace
+
+TABLE = {
+    "columns": [{"name": "Codec"}, {"name": "STOI", "better": "higher"}],
+    "rows": [
+        {"pending": False, "cells": ["Opus", 0.9], "reasons": ["", ""]},
+        {"pending": True, "cells": ["MP3", None], "reasons": ["", ""]},
+    ],
+}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+def clip(files: Workspace) -> KeptClip:
+    return KeptClip("tone", original(silence(0.5, 24_000)), files)
+
+
+def test_a_comparison_is_found_again_by_a_copy_of_its_desk(files: Workspace) -> None:
+    kept = clip(files)
+    desks = LabDesks(files)
+    token = desks.change("", codecs=["opus-6"])
+    said = {"state": "done", "text": "Done"}
+    assert desks.change(token, clips=[kept.token], measures=TABLE, said=said, busy=False) == token
+    copy, desk = desks.resumed(token)
+    assert copy != token
+    assert desk["views"] == [json.loads(json.dumps(kept.view))]
+    assert (desk["codecs"], desk["measures"], desk["said"]) == (["opus-6"], TABLE, said)
+    desks.change(copy, codecs=[])
+    assert desks.resumed(token)[1]["codecs"] == ["opus-6"], "another tab's desk was written on"
+
+
+def test_what_a_reload_interrupted_says_so(files: Workspace) -> None:
+    desks = LabDesks(files)
+    token = desks.change("", clips=[clip(files).token], measures=TABLE, said={"state": "running"}, busy=True)
+    desk = desks.resumed(token)[1]
+    assert desk["said"] == {"state": "done", "text": INTERRUPTED}
+    assert [row["pending"] for row in desk["measures"]["rows"]] == [False, False]
+    assert [row["reasons"][1] for row in desk["measures"]["rows"]] == ["", NOT_MEASURED]
+
+
+def test_of_sounds_that_were_swept_only_the_choice_is_left(files: Workspace) -> None:
+    desks, kept = LabDesks(files), clip(files)
+    token = desks.change("", codecs=["opus-6"], clips=[kept.token], measures=TABLE, said={}, busy=True)
+    rmtree(files.root / kept.token)
+    desk = desks.resumed(token)[1]
+    assert (desk["views"], desk["clips"], desk["codecs"]) == ([], [], ["opus-6"])
+
+
+@pytest.mark.parametrize("token", [None, 7, "", "../../etc", "0" * 32], ids=str)
+def test_a_token_of_no_desk_finds_nothing(files: Workspace, token: object) -> None:
+    assert LabDesks(files).resumed(token) == ("", {})
+
+
+def test_the_token_of_something_else_is_no_desk(files: Workspace) -> None:
+    kept = clip(files)
+    assert LabDesks(files).resumed(kept.token) == ("", {})
+    assert not (files.root / kept.token / FILE).exists()
