@@ -18,7 +18,8 @@ from studio.errors import BadConversation, BadSetting, GenerationFailed
 from studio.sampling import Sampling
 from studio.speech import Progress, SpeechRequest, readings_of
 from studio.takes import Reading, Stop
-from studio.voices import Reference, Voice, VoiceLibrary
+from studio.voice_library import VoiceLibrary
+from studio.voices import Reference, Voice
 
 SEED = Sampling(seed=7)
 HOP = 960

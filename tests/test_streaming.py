@@ -23,7 +23,8 @@ from studio.engine import live_sound
 from studio.engine.local import LocalEngine
 from studio.sampling import Sampling
 from studio.speech import Progress, SoundPiece, SpeechRequest, SpokenLines
-from studio.voices import Voice, VoiceLibrary
+from studio.voice_library import VoiceLibrary
+from studio.voices import Voice
 
 SEED = Sampling(seed=7)
 SEAM_DB = -60.0
