@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from benchmarks import decode
-from benchmarks.decode import CLONED, LINE, MINI, REFERENCE_FRAMES, bundled_prompt, hardware, our_frame_ms, requests
+from benchmarks.decode import hardware, our_frame_ms
+from benchmarks.workload import CLONED, LINE, MINI, REFERENCE_FRAMES, bundled_prompt, requests
 from studio.engine.decoder import Decoder, Request
 from studio.engine.kv_cache import KvCache, OwnLengths
 from studio.engine.prefix_cache import stretches
