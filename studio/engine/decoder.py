@@ -24,7 +24,7 @@ from studio.errors import BadConversation
 from studio.sampling import Sampling
 
 FRAMES_BETWEEN_LOOKS = 8  # how often `watch` sees a row, and how far a GPU runs between two copies
-STRETCH_CPU, STRETCH_GPU = 32, 256  # positions prefilled together: a GPU must read all weights for each stretch
+STRETCH_CPU, STRETCH_GPU = 48, 256  # positions prefilled together: a GPU must read all weights for each stretch
 
 
 @dataclass(frozen=True, eq=False)
