@@ -88,7 +88,7 @@ from studio.speech import Progress, SpeechRequest, SpokenLines
 from studio.ui.page import build_page, look
 from studio.ui.project_view import ProjectViews
 from studio.ui.studio import Studio
-from studio.voices import VoiceLibrary
+from studio.voice_library import VoiceLibrary
 
 ROOT = Path(__file__).parent
 UPLOAD_LIMIT = "25mb"

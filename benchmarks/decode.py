@@ -7,145 +7,54 @@
 
 JSON on stdout and, with --out, in a file. Every figure is a median. On the CPU rounds of both sides are interleaved
 and each side gets the number of threads that suits it best, so that a busy machine weighs on both alike. Where others
-use the machine, --cpu-time counts processor time on one thread instead of the clock on the wall.
+use the machine, --cpu-time counts processor time of all threads instead of the clock on the wall.
 """
 
 import argparse
+import gc
 import json
 import os
 import platform
 import statistics
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from transformers import AutoTokenizer, HiggsAudioV2Config
 
 import studio.codecs  # noqa: F401  it makes torchaudio importable, which transformers needs
 
 # isort: split
-from transformers import HiggsAudioV2ForConditionalGeneration
 
 from benchmarks.growth import ROWS, draw, growth_table, markdown
+from benchmarks.workload import (
+    BUNDLED_VOCABULARY,
+    CLONED,
+    FIRST_SOUND_FRAMES,
+    FRAME_RATE,
+    FULL_VOCABULARY,
+    PLAIN,
+    REFERENCE_FRAMES,
+    bundled,
+    bundled_prompt,
+    generate,
+    random_3b,
+    random_prompt,
+    requests,
+)
 from studio.engine.decoder import Decoder, Request
 from studio.engine.memory import forget_peak_memory, peak_memory_bytes
 from studio.engine.prompt import Prompt
 from studio.sampling import Sampling
 
-MINI = Path(__file__).parent.parent / "assets" / "mini" / "higgs-audio-v2-mini"
-FRAME_RATE = 25  # Hz
-BUNDLED_VOCABULARY, FULL_VOCABULARY = 297, 128_256  # text tokens
-FIRST_SOUND_FRAMES = 8
-SAMPLING = Sampling()
-THEIRS = {
-    "do_sample": True,
-    "temperature": SAMPLING.temperature,
-    "top_k": SAMPLING.top_k,
-    "top_p": SAMPLING.top_p,
-    "ras_win_len": SAMPLING.ras_window,
-    "ras_win_max_num_repeat": SAMPLING.ras_max_repeats,
-}
-LINE = "The sun rises in the east and sets in the west."
-ROLE = "<|start_header_id|>{}<|end_header_id|>\n\n"
-CLONED = (
-    "<|begin_of_text|>" + ROLE.format("system") + "Generate audio following instruction.\n\n<|scene_desc_start|>\n"
-    "Audio is recorded from a quiet room.\n\nSPEAKER0: <|audio_out_bos|>{audio}<|audio_eos|>\n<|scene_desc_end|>"
-    "<|eot_id|>" + ROLE.format("user") + LINE + "<|eot_id|>" + ROLE.format("assistant") + "<|audio_out_bos|>"
-)
-PLAIN = CLONED.replace("\n\nSPEAKER0: <|audio_out_bos|>{audio}<|audio_eos|>", "")
-REFERENCE_FRAMES = 100
-
-
-# --- what is measured -------------------------------------------------------------------------------------------------
-
-
-def bundled() -> HiggsAudioV2ForConditionalGeneration:
-    """The bundled checkpoint in float32. Its end of stream weighs what codes weigh on average, so it does not come."""
-    model = HiggsAudioV2ForConditionalGeneration.from_pretrained(MINI, dtype=torch.float32).eval()
-    heads = model.audio_lm_head.weight.data.view(model.config.num_codebooks, model.config.codebook_size, -1)
-    heads[:, model.config.audio_stream_eos_id] = heads.mean(1).bfloat16()
-    return model
-
-
-def random_3b(device: str, tiny: bool) -> HiggsAudioV2ForConditionalGeneration:
-    """The published architecture with random weights: speed does not depend on their values."""
-    sizes = (
-        {"hidden_size": 192, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 6,
-         "num_key_value_heads": 2, "head_dim": 32, "vocab_size": BUNDLED_VOCABULARY}
-        if tiny
-        else {"hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 28, "num_attention_heads": 24,
-              "num_key_value_heads": 8, "head_dim": 128, "vocab_size": FULL_VOCABULARY}
-    )  # fmt: skip
-    own_ids = json.loads((MINI / "config.json").read_text())
-    ids = {name: own_ids[name] for name in own_ids if name.endswith("_token_id") or name.startswith("audio_stream")}
-    config = HiggsAudioV2Config(**sizes, **ids, num_codebooks=8, codebook_size=1026, max_position_embeddings=8192)
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.bfloat16)
-    try:
-        with torch.device(device):
-            model = HiggsAudioV2ForConditionalGeneration(config).eval()
-    finally:
-        torch.set_default_dtype(before)
-    heads = model.audio_lm_head.weight.data.view(config.num_codebooks, config.codebook_size, -1)
-    heads[:, config.audio_stream_eos_id] = heads.mean(1)
-    model.generation_config.ras_win_len = model.generation_config.ras_win_max_num_repeat = None  # THEIRS may set it
-    return model
-
-
-def bundled_prompt(template: str, frames: int = 0) -> Prompt:
-    """A prompt in the bundled checkpoint's tokens, with a reference of `frames` random frames."""
-    audio = "<|AUDIO_OUT|>" * (frames + 2) + "<|reserved_special_token_6|>" * 7
-    text = template.format(audio=audio) if frames else template
-    ids = AutoTokenizer.from_pretrained(MINI)(text, add_special_tokens=False, return_tensors="pt").input_ids[0]
-    return Prompt(ids, delayed(frames))
-
-
-def random_prompt(vocab_size: int, length: int, frames: int) -> Prompt:
-    """A prompt of `length` positions, `frames` + 9 of them audio, in any vocabulary."""
-    own_ids = json.loads((MINI / "config.json").read_text())
-    rows = delayed(frames)
-    ids = torch.randint(20, vocab_size, (length,), generator=torch.Generator().manual_seed(2))
-    ids[10 : 10 + len(rows)] = own_ids["audio_token_id"]
-    ids[-1] = own_ids["audio_bos_token_id"]
-    return Prompt(ids, rows)
-
-
-def delayed(frames: int) -> torch.Tensor:
-    """Random frames in the delay pattern with begin and end, [frames + 9, 8]; none for 0."""
-    if not frames:
-        return torch.zeros(0, 8, dtype=torch.int64)
-    rows = torch.full((frames + 9, 8), 1025)
-    codes = torch.randint(0, 1024, (frames, 8), generator=torch.Generator().manual_seed(1))
-    for k in range(8):
-        rows[: k + 1, k] = 1024
-        rows[k + 1 : k + 1 + frames, k] = codes[:, k]
-    return rows
-
-
-def generate(model: Any, prompt: Prompt, steps: int, device: str) -> int:
-    """Let transformers speak. Returns how many frames it drew."""
-    given = {"input_ids": prompt.token_ids[None].to(device)}
-    given["attention_mask"] = torch.ones_like(given["input_ids"])
-    if len(prompt.audio_rows):
-        given["audio_input_ids"] = prompt.audio_rows[None].to(device)
-        given["audio_input_ids_mask"] = torch.ones(1, len(prompt.audio_rows), dtype=torch.bool, device=device)
-    rows = model.generate(**given, **THEIRS, max_new_tokens=steps)
-    return int(rows.shape[1]) - len(prompt.audio_rows)
-
-
-def requests(prompt: Prompt, frames: int, rows: int = 1) -> list[Request]:
-    """The same prompt with a seed for each row."""
-    return [Request(prompt, SAMPLING.with_seed(seed), frames) for seed in range(rows)]
-
-
 # --- timing -----------------------------------------------------------------------------------------------------------
 
 
-clock = time.perf_counter  # or, with --cpu-time, time.thread_time
+clock = time.perf_counter  # or, with --cpu-time, time.process_time
 
 
 def seconds(task: Callable[[], Any], device: str) -> float:
@@ -166,8 +75,8 @@ def wait(device: str) -> None:
 def their_frame_ms(model: Any, prompt: Prompt, frames: int, device: str) -> float:
     """One frame of generate(): a long run less a short one, so that the prompt does not count."""
     drawn = []
-    short = seconds(lambda: drawn.append(generate(model, prompt, 8, device)), device)
-    long = seconds(lambda: drawn.append(generate(model, prompt, 8 + frames, device)), device)
+    short = seconds(lambda: drawn.append(len(generate(model, prompt, 8, device))), device)
+    long = seconds(lambda: drawn.append(len(generate(model, prompt, 8 + frames, device))), device)
     return 1000 * (long - short) / (drawn[1] - drawn[0])
 
 
@@ -256,7 +165,7 @@ def arithmetic_on_cpu(decoder: Decoder, positions: int, ms: dict[str, float]) ->
     """What a frame must compute and read, and how long the products alone take."""
     network = decoder._network
     counts = parameters_per_frame(network)
-    read = counts["weights"] * 2 + 2 * counts["kv per position"] * positions * 2  # float16 weights, float32 KV
+    read = counts["weights"] * 2 + 2 * counts["kv per position"] * positions * 2  # bfloat16 weights, float32 KV
 
     def products(rows: int) -> float:
         x = {width: torch.randn(rows, width) for width in widths}
@@ -306,12 +215,9 @@ def parameters_per_frame(network: Any) -> dict[str, int]:
     return {"weights": layers * layer + head, "kv per position": layers * keys}
 
 
-def growth(model: Any, device: str, title: str, picture: Path | None) -> list[dict[str, float]]:
+def growth(decoder: Decoder, vocabulary: int, device: str, title: str, picture: Path | None) -> list[dict[str, float]]:
     """Frames per second over prompt length and batch; the table also on stderr, and the picture if asked for."""
-    vocabulary = model.config.vocab_size
-    table = growth_table(
-        Decoder(model, slots=max(ROWS)), lambda length: random_prompt(vocabulary, length, 0), requests, clock
-    )
+    table = growth_table(decoder, lambda length: random_prompt(vocabulary, length, 0), requests, clock)
     print(markdown(table), file=sys.stderr)
     if picture is not None:
         draw(table, title, picture)
@@ -322,18 +228,45 @@ def growth(model: Any, device: str, title: str, picture: Path | None) -> list[di
 # --- the 3B architecture ----------------------------------------------------------------------------------------------
 
 
-def random_weights(device: str, tiny: bool, frames: int, rounds: int) -> dict[str, Any]:
+def random_weights(device: str, tiny: bool, frames: int, rounds: int) -> dict[str, Callable[[], dict[str, Any]]]:
     """Stock generate() and ours on the same weights; then, on weights alike, batch 32 and 8-bit weights."""
     rate = bytes_per_ms(device, tiny)
-    found = beside_generate(device, tiny, frames, rounds, rate)
-    decoder = Decoder(random_3b(device, tiny), slots=32)
     prompt = random_clone(tiny)
-    found |= measured_batches(decoder, prompt, (32,), frames, rounds, device, rate)
-    decoder = Decoder(random_3b(device, tiny), quantize="int8")
-    found["int8_ms_per_frame"] = rounds_of(
-        {"": lambda: our_frame_ms(decoder, requests(prompt, frames), device)}, rounds
-    )[""]
-    return {"GB_per_s_read": rate / 1e6, "prompt_positions": len(prompt.token_ids)} | found
+
+    def batch_32() -> dict[str, Any]:
+        decoder = as_on_gpu(random_3b(device, tiny), tiny, slots=32)
+        return measured_batches(decoder, prompt, (32,), frames, rounds, device, rate)
+
+    def int8() -> dict[str, Any]:
+        decoder = as_on_gpu(random_3b(device, tiny), tiny, quantize="int8")
+        ms = rounds_of({"": lambda: our_frame_ms(decoder, requests(prompt, frames), device)}, rounds)[""]
+        return {"int8_ms_per_frame": ms}
+
+    return {
+        "memory": lambda: {"GB_per_s_read": rate / 1e6, "prompt_positions": len(prompt.token_ids)},
+        "codes": lambda: same_codes(device, tiny),
+        "beside generate": lambda: beside_generate(device, tiny, frames, rounds, rate),
+        "batch 32": batch_32,
+        "8-bit weights": int8,
+    }
+
+
+def same_codes(device: str, tiny: bool) -> dict[str, bool]:
+    """Whether the bundled checkpoint says on this device, greedily and in a batch, what generate() says."""
+    theirs, ours = bundled().to(device), as_on_gpu(bundled().to(device), tiny)
+    prompt = bundled_prompt(CLONED, REFERENCE_FRAMES)
+    drawn = generate(theirs, prompt, 40, device, {"do_sample": False, "ras_win_len": None})[1:].cpu()
+    codebooks = drawn.shape[1]
+    length = len(drawn) - codebooks + 1
+    expected = torch.stack([drawn[k : k + length, k] for k in range(codebooks)])
+    asked = [Request(prompt, Sampling(temperature=0.0, ras_window=0), length)] * 3
+    said = [codes for progress in ours.decode(asked) for codes in progress.finished.values()]
+    return {"greedy_codes_as_generate": all(bool((codes.values == expected.numpy()).all()) for codes in said)}
+
+
+def as_on_gpu(model: Any, tiny: bool, **how: Any) -> Decoder:
+    """A decoder; at toy size on a CPU it takes the step that a GPU records."""
+    return Decoder(model, fixed_shapes=True if tiny else None, **how)
 
 
 def beside_generate(device: str, tiny: bool, frames: int, rounds: int, rate: float) -> dict[str, Any]:
@@ -348,7 +281,7 @@ def beside_generate(device: str, tiny: bool, frames: int, rounds: int, rate: flo
         rounds,
     )
     forget_peak_memory(device)
-    decoder = Decoder(model)
+    decoder = as_on_gpu(model, tiny)
     ours = measured_batches(decoder, prompt, (1, 8), frames, rounds, device, rate)
     first = rounds_of({"": lambda: 1000 * seconds(lambda: first_frames(decoder, prompt), device)}, rounds)[""]
     return {
@@ -411,7 +344,7 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="with --random-3b: toy size")
     parser.add_argument("--frames", type=int, default=100, help="frames of each timed run")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--cpu-time", action="store_true", help="on the CPU: processor time of one thread")
+    parser.add_argument("--cpu-time", action="store_true", help="on the CPU: processor time of all threads")
     parser.add_argument("--growth", action="store_true", help="also frames per second over prompt length and batch")
     parser.add_argument("--only-growth", action="store_true", help="nothing else")
     parser.add_argument("--picture", type=Path, help="where to draw growth, as SVG")
@@ -419,30 +352,51 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.random_3b or chosen.only_growth:
         torch.set_num_threads(1)  # as the studio decodes on a CPU
-    clock = time.thread_time if chosen.cpu_time else time.perf_counter
+    clock = time.process_time if chosen.cpu_time else time.perf_counter
     before = hardware(chosen.device)
-    measured: dict[str, Any] = {}
+    parts: dict[str, Callable[[], dict[str, Any]]] = {}
     if not chosen.only_growth:
-        measured = (
-            random_weights(chosen.device, chosen.tiny, chosen.frames, chosen.rounds)
+        given = chosen.frames, chosen.rounds
+        parts = (
+            random_weights(chosen.device, chosen.tiny, *given)
             if chosen.random_3b
-            else bundled_on_cpu(chosen.frames, chosen.rounds)
+            else {"bundled": lambda: bundled_on_cpu(*given)}
         )
     if chosen.growth or chosen.only_growth:
-        model = random_3b(chosen.device, chosen.tiny) if chosen.random_3b else bundled()
-        title = f"{before.get('gpu', before['cpu'])}, {'3B' if chosen.random_3b else 'bundled'} checkpoint's size"
-        measured["growth"] = growth(model, chosen.device, title, chosen.picture)
+
+        def grown() -> dict[str, Any]:
+            model = random_3b(chosen.device, chosen.tiny) if chosen.random_3b else bundled()
+            title = f"{before.get('gpu', before['cpu'])}, {'3B' if chosen.random_3b else 'bundled'} checkpoint's size"
+            decoder = as_on_gpu(model, chosen.tiny, slots=max(ROWS))
+            table = growth(decoder, model.config.vocab_size, chosen.device, title, chosen.picture)
+            return {"growth": table}
+
+        parts["growth"] = grown
+    report = measured(parts, {"hardware": before}, chosen.out)
+    print(json.dumps(report, indent=2))
+    if "failed" in report:
+        sys.exit(1)
+
+
+def measured(parts: dict[str, Callable[[], dict[str, Any]]], known: dict[str, Any], out: Path | None) -> dict[str, Any]:
+    """Measure one part after another. What fails is noted, and the file is written after each: machines may be lent."""
     versions = {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
     command = "python -m benchmarks.decode " + " ".join(sys.argv[1:])
-    report = {"command": command, "date": time.strftime("%Y-%m-%d"), "versions": versions}
-    text = json.dumps(report | {"hardware": before} | measured, indent=2)
-    if chosen.out:
-        chosen.out.write_text(text + "\n")
-    print(text)
+    report = {"command": command, "date": time.strftime("%Y-%m-%d"), "versions": versions} | known
+    for name, part in parts.items():
+        try:
+            report |= part()
+        except Exception as problem:
+            traceback.print_exc()
+            report.setdefault("failed", {})[name] = repr(problem)
+        gc.collect()  # recorded steps hold their memory until then
+        if out:
+            out.write_text(json.dumps(report, indent=2) + "\n")
+    return report
 
 
 if __name__ == "__main__":

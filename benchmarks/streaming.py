@@ -24,7 +24,8 @@ from studio.engine.local import LocalEngine
 from studio.sampling import Sampling
 from studio.settings import add_engine_arguments, engine_options
 from studio.speech import Progress, SpeechRequest, SpokenLines
-from studio.voices import Voice, VoiceLibrary
+from studio.voice_library import VoiceLibrary
+from studio.voices import Voice
 from studio.workspace import Workspace
 
 VOICES = Path(__file__).parent.parent / "assets" / "voices"

@@ -18,7 +18,7 @@ from studio.export.sounds import FORMS, sound_form
 from studio.sampling import HIGHEST_SEED, Sampling
 from studio.script_files.reading import decoded
 from studio.settings import add_engine_arguments, engine_options
-from studio.voices import VoiceLibrary
+from studio.voice_library import VoiceLibrary
 from studio.workspace import Workspace
 
 VOICES = Path(__file__).parent.parent / "assets" / "voices"

@@ -28,7 +28,8 @@ from studio.script_files.tables import read_table, seed_of
 from studio.speech import Progress, SpeechRequest, SpokenLines, readings_of
 from studio.takes import Reading
 from studio.text import clean, speakable
-from studio.voices import LibraryVoice, VoiceLibrary
+from studio.voice_library import VoiceLibrary
+from studio.voices import LibraryVoice
 
 COLUMNS = {
     "conversation": ("conversation", "scene", "id"),

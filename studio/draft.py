@@ -25,7 +25,8 @@ from studio.errors import BadConversation, BadSetting
 from studio.sampling import HIGHEST_SEED
 from studio.strict_json import keys, one_of, whole
 from studio.text import check_length
-from studio.voices import MAX_NAME_CHARACTERS, Voice, VoiceLibrary
+from studio.voice_library import VoiceLibrary
+from studio.voices import MAX_NAME_CHARACTERS, Voice
 
 WAYS = ("lines", "breath")
 PLACES = ("turns", "scene")

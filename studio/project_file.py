@@ -31,7 +31,8 @@ from studio.strict_json import all_keys
 from studio.version import STUDIO
 from studio.voice_file import MAX_FILE_BYTES as MOST_VOICE_BYTES
 from studio.voice_file import keep, pack, unpack
-from studio.voices import LibraryVoice, VoiceLibrary
+from studio.voice_library import VoiceLibrary
+from studio.voices import LibraryVoice
 
 ENTRY, ENDING = "project.json", ".higgs.zip"
 MOST_BYTES = 256 * 2**20

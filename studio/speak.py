@@ -18,7 +18,7 @@ from studio.sampling import fresh_seed
 from studio.settings import add_engine_arguments, engine_options
 from studio.speech import SpeechRequest, readings_of
 from studio.takes import Reading
-from studio.voices import VoiceLibrary
+from studio.voice_library import VoiceLibrary
 from studio.workspace import Workspace
 
 VOICES = Path(__file__).parent.parent / "assets" / "voices"

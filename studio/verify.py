@@ -15,7 +15,7 @@ from studio.conversation import Conversation
 from studio.project import Asked, KeptTake, Project
 from studio.sampling import Sampling
 from studio.speech import Place, SpeechRequest, SpokenLines
-from studio.voices import VoiceLibrary
+from studio.voice_library import VoiceLibrary
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,9 @@ from studio.consent import Consent
 from studio.errors import BadConversation
 from studio.lab import mends as mending
 from studio.lab.mends import Mend
-from studio.voices import MAX_TAGS, STATEMENT, LibraryVoice, VoiceLibrary
+from studio.voice_entry import MAX_TAGS, STATEMENT
+from studio.voice_library import VoiceLibrary
+from studio.voices import LibraryVoice
 
 SCHEMA = 1
 ENTRY, FLAC, WAV = "voice.json", "recording.flac", "recording.wav"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 from studio.checkpoints import CHECKPOINTS
-from studio.voices import VoiceLibrary
+from studio.voice_library import VoiceLibrary
 from studio.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -17,7 +17,10 @@ FLOORS = {
         *("studio.project", "studio.project_json", "studio.project_store"),
     },
     4: {"studio.conversation", "studio.script", "studio.messages", "studio.health"},
-    3: {"studio.voices", "studio.voice_file", "studio.recognition", "studio.codecs", "studio.lab"},
+    3: {
+        *("studio.voices", "studio.voice_entry", "studio.voice_library", "studio.voice_file", "studio.recognition"),
+        *("studio.codecs", "studio.lab"),
+    },
     2: {
         *("studio.audio", "studio.codes", "studio.sampling", "studio.checkpoints", "studio.consent"),
         *("studio.text", "studio.workspace", "studio.settings", "studio.torchaudio_on_cpu"),
@@ -33,7 +36,9 @@ NEIGHBOURS = {
     "studio.codes": {"studio.audio"},
     "studio.consent": {"studio.text"},
     "studio.voices": {"studio.lab"},
-    "studio.voice_file": {"studio.voices", "studio.lab"},
+    "studio.voice_entry": {"studio.voices", "studio.lab"},
+    "studio.voice_library": {"studio.voices", "studio.voice_entry", "studio.lab"},
+    "studio.voice_file": {"studio.voices", "studio.voice_entry", "studio.voice_library", "studio.lab"},
     "studio.archive": {"studio.audio"},
     "studio.script": {"studio.conversation"},
     "studio.messages": {"studio.conversation"},

@@ -17,7 +17,7 @@ from studio.export.origin import Origin
 from studio.export.sounds import FORMS
 from studio.sampling import Sampling
 from studio.speech import LineProgress, Progress, SpeechRequest, SpokenLines
-from studio.voices import VoiceLibrary
+from studio.voice_library import VoiceLibrary
 from tests.projects import HOP, a_take
 
 TABLE = """conversation,speaker,text,voice,seed

@@ -3,15 +3,12 @@
 import math
 
 import numba
-import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
 from studio.engine import cpu_kernels
 from studio.engine.kv_cache import KvCache, OwnLengths, rotate
-from studio.engine.sampler import SamplerState, SpecialCodes, _draw_sorted
-from studio.sampling import Sampling
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 D = 64
@@ -45,11 +42,27 @@ def test_where_nothing_can_be_kept_on_disk_kernels_are_compiled_all_the_same():
     assert cpu_kernels.compiled(made["twice"])(4) == 8
 
 
+def test_what_was_compiled_of_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path):
+    file = tmp_path / "doubling.py"
+    file.write_text("def twice(x):\n    return 2 * x\n")
+    code = compile(file.read_text(), str(file), "exec")
+
+    def hits(sources: str) -> int:
+        made: dict = {}
+        exec(code, made)
+        monkeypatch.setattr(cpu_kernels, "_sources", lambda: sources)
+        kernel = cpu_kernels.compiled(made["twice"])
+        assert kernel(4) == 8
+        return sum(kernel.stats.cache_hits.values())
+
+    assert [hits(sources) for sources in ("one", "one", "other", "other")] == [0, 1, 0, 1]
+
+
 def test_who_waits_for_the_compiler_is_told(monkeypatch: pytest.MonkeyPatch):
     told: list[str] = []
     cpu_kernels.prepare(told.append)
-    assert told == [] or not cpu_kernels._rms_norm.stats.cache_hits
-    monkeypatch.setattr(cpu_kernels, "_rms_norm", numba.njit(cpu_kernels._rms_norm.py_func))
+    assert told == [] or not cpu_kernels.norm_rows.stats.cache_hits
+    monkeypatch.setattr(cpu_kernels, "norm_rows", numba.njit(cpu_kernels.norm_rows.py_func))
     told.clear()
     cpu_kernels.prepare(told.append)
     cpu_kernels.prepare(told.append)
@@ -83,32 +96,3 @@ def test_attention_over_own_lengths(query_heads, key_heads):
         single.block.copy_(before[:, row : row + 1])
         alone = OwnLengths(single, cos, sin, [length]).attend(0, heads[row : row + 1].clone())
         assert torch.equal(alone[0], together[row])
-
-
-@pytest.mark.parametrize("dials", [{}, {"top_k": 1}, {"top_k": 56, "top_p": 0.5}, {"temperature": 0.05}])
-def test_draws_are_those_of_the_sorting_way(dials):
-    codes = 1026
-    samplings = [Sampling(seed=seed, **dials) for seed in range(64)]
-    state = SamplerState.empty(len(samplings), 8, torch.device("cpu"))
-    for row, sampling in enumerate(samplings):
-        state.start(row, sampling, torch.zeros(0, 8, dtype=torch.int64), SpecialCodes(1024, 1025, codes))
-    logits = 3 * some(len(samplings), 8, codes)
-    logits[:8] = logits[:8].bfloat16().float()  # ties
-    logits[8:16, :, 5:] = -torch.inf
-    chances = torch.rand(len(samplings), 8, generator=torch.Generator().manual_seed(1))
-    drawn = cpu_kernels.draw_from_top(logits, chances, state.temperature, state.top_k, state.top_p, state.short)
-    scores, order = (logits / state.temperature).sort(stable=True, dim=-1, descending=True)
-    expected = _draw_sorted(scores, order, chances, state)
-    different = (drawn != expected).sum()
-    assert different <= 2, "only where rounding puts a chance on the other side of a sum"
-    assert np.isin(drawn[8:16], range(5)).all()
-
-
-def test_numbers_that_are_none_are_drawn_without_harm():
-    one, chances = torch.ones(1, 1, 1), torch.full((1, 2), 0.5)
-    for odd in (torch.nan, torch.inf, -torch.inf):
-        logits = torch.full((1, 2, 50), odd)
-        logits[0, 1, 7] = 1.0
-        top_k = torch.full((1, 1, 1), 9)
-        drawn = cpu_kernels.draw_from_top(logits, chances, one, top_k, one, torch.ones(1, 1, dtype=torch.bool))
-        assert ((drawn >= 0) & (drawn < 50)).all()

@@ -3,16 +3,20 @@
 import studio.codecs  # noqa: F401  it makes torchaudio importable, which transformers needs
 
 # isort: split
+from collections.abc import Callable, Hashable
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from transformers import AutoTokenizer, HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneration
 
-from studio.engine import cpu_kernels
+from studio.engine import cpu_draws, cpu_kernels, cpu_step
 from studio.engine.batch import Batch
+from studio.engine.cuda_graph import WARM_UP_RUNS, StepGraphs
 from studio.engine.decoder import Decoded, Decoder, Request
 from studio.engine.kv_cache import KvCache, OwnLengths
 from studio.engine.memory import forget_peak_memory, peak_memory_bytes
@@ -155,14 +159,14 @@ def test_greedy_codes_equal_generate(theirs, decoder, forms, form):
 
 def test_greedy_codes_equal_generate_for_300_frames_alone_and_in_a_batch_of_four(forms):
     endless, ours = load(endless=True), Decoder(load(endless=True))
-    requests = [
-        Request(item, GREEDY, 300 if form in ("text only", "reference in the scene") else 80)
-        for form, item in forms.items()
-    ]
-    for request, decoded in zip(requests, run(ours, requests), strict=True):
+    requests = [Request(item, GREEDY, 300) for item in forms.values()]
+    assert len({len(item.token_ids) for item in forms.values()}) == 4, "of different lengths"
+    together = run(ours, requests)
+    for request, decoded in zip(requests, together, strict=True):
         assert not decoded.ended
-        assert decoded.values.shape[1] == request.max_frames
-        assert np.array_equal(decoded.values, generate(endless, request.prompt, request.max_frames))
+        assert decoded.values.shape[1] == 300
+        assert np.array_equal(decoded.values, generate(endless, request.prompt, 300))
+        assert same(run(ours, [request]), [decoded])
 
 
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 1e-4), (torch.bfloat16, None)])
@@ -200,8 +204,8 @@ def test_same_seed_gives_same_codes_alone_in_a_batch_and_again(decoder, forms):
 
 def test_nothing_is_compiled_once_the_decoder_stands(decoder, forms):
     prompt = next(iter(forms.values()))
-    list(decoder.decode([Request(prompt, Sampling(seed=seed), 3) for seed in (1, 2, 3)]))
-    kernels = (cpu_kernels._rms_norm, cpu_kernels._gated, cpu_kernels._attend, cpu_kernels._draw_from_top)
+    list(decoder.decode([Request(prompt, Sampling(seed=seed), 3) for seed in range(5)]))
+    kernels = (cpu_kernels.norm_rows, cpu_kernels.gate_rows, cpu_step._frame, cpu_draws._next_frame)
     assert [len(kernel.signatures) for kernel in kernels] == [1, 1, 1, 1]
 
 
@@ -247,8 +251,70 @@ def test_fixed_shapes_as_a_gpu_takes_them_give_the_same_codes(theirs, forms):
         assert np.array_equal(ours.values, generate(theirs, item, 100))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_step_as_a_gpu_records_it_never_asks_for_a_number(forms, dtype):
+    """On tensors without contents, where the way of a GPU is taken, whatever would make the host wait is an error."""
+    decoder = Decoder(load(dtype).to("meta"), slots=3)
+    assert decoder._fixed_shapes
+    batch = decoder._take_batch()
+    dials = [{}, {"temperature": 0.0}, {"top_k": 0}, {"top_k": 300, "ras_window": 0}]
+    for item, dial in zip([*forms.values()][:3], dials, strict=False):
+        batch.enter(item, Sampling(**dial), decoder._prefixes, 64)
+        assert batch.step().shape == (len(batch), K)
+    batch.leave(0)
+    batch.enter(forms["scene"], Sampling(**dials[3]), decoder._prefixes, 64)
+    put_back = batch._noted()
+    assert batch.step().shape == (3, K)
+    with torch.inference_mode():
+        put_back()
+
+
+class RecordingInWords(StepGraphs):
+    """Recorded steps without a GPU: trial runs as there, and for a recording the step itself."""
+
+    def __init__(self, *, broken: bool = False) -> None:
+        super().__init__()
+        self.recorded: list[Hashable] = []
+        self.replayed = 0
+        self._fails = broken
+
+    def run(self, shape: Hashable, *how: Any) -> None:
+        self.recorded += [shape] if shape not in self._graphs else []
+        super().run(shape, *how)
+
+    def _record(self, step: Callable[[], None], back: Callable[[], None]) -> Any:
+        for _ in range(WARM_UP_RUNS):
+            step()
+            back()
+        if self._fails:
+            step()
+            raise RuntimeError("not to be captured")
+
+        def replay() -> None:
+            self.replayed += 1
+            step()
+
+        return SimpleNamespace(replay=replay)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_recording_steps_changes_no_code_and_falls_back_aloud(decoder, forms, broken, caplog):
+    recording = RecordingInWords(broken=broken)
+    paced = Decoder(load(), slots=3, fixed_shapes=True)
+    batch = paced._idle_batch = paced._take_batch()
+    batch._graphs = recording
+    requests = [Request(item, Sampling(seed=seed, top_k=0), 20 + seed) for seed, item in enumerate([*forms.values()])]
+    plain = Decoder(load(), slots=3, fixed_shapes=True)
+    assert same(run(paced, requests), run(plain, requests))
+    assert ("No CUDA graph (not to be captured)" in caplog.text) == broken
+    if not broken:
+        assert {shape[:2] for shape in recording.recorded} <= {(1, 512), (2, 512), (3, 512)}
+        assert recording.replayed > 20
+        assert len(set(recording.recorded)) == len(recording.recorded), "each shape is recorded once"
+
+
 @pytest.mark.parametrize("fixed_shapes", [False, True])
-def test_grouped_key_heads_and_weights_that_float16_does_not_hold(forms, fixed_shapes):
+def test_grouped_key_heads_and_weights_that_bfloat16_does_not_hold(forms, fixed_shapes):
     own = HiggsAudioV2Config.from_pretrained(MINI)
     own.hidden_size, own.intermediate_size, own.num_hidden_layers = 192, 128, 3
     own.num_attention_heads, own.num_key_value_heads, own.head_dim = 6, 2, 32
@@ -320,7 +386,9 @@ def test_a_warm_prefix_gives_the_same_codes_and_is_not_computed_again(forms, tok
     computed: list[int] = []
     prefill = Network.prefill
     monkeypatch.setattr(
-        Network, "prefill", lambda self, *given: (computed.append(len(given[0].tokens)), prefill(self, *given))[1]
+        Network,
+        "prefill",
+        lambda self, *given, **how: (computed.append(len(given[0].tokens)), prefill(self, *given, **how))[1],
     )
     assert same(run(decoder, [first]), cold[:1])
     whole = sum(computed)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from studio.conversation import QUIET_ROOM, Conversation, Line, Scene, Speaker
 from studio.draft import Draft, Row, draft_of, same_ids
 from studio.errors import BadConversation, BadSetting, StudioError
-from studio.voices import Voice, VoiceLibrary
+from studio.voice_library import VoiceLibrary
+from studio.voices import Voice
 
 FULL = {
     "scene": "A kitchen.",

@@ -1,6 +1,7 @@
 """The engine on the bundled checkpoint: repeatable, stoppable, bounded, exact in time."""
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -12,13 +13,15 @@ import pytest
 from studio.audio import Audio, joined, silence
 from studio.codes import Codes
 from studio.conversation import Conversation, Line, Scene, Speaker
+from studio.engine import local
 from studio.engine.decoder import Decoded, DecodeProgress, Request
 from studio.engine.local import LocalEngine
 from studio.errors import BadConversation, BadSetting, GenerationFailed
 from studio.sampling import Sampling
 from studio.speech import Progress, SpeechRequest, readings_of
 from studio.takes import Reading, Stop
-from studio.voices import Reference, Voice, VoiceLibrary
+from studio.voice_library import VoiceLibrary
+from studio.voices import Reference, Voice
 
 SEED = Sampling(seed=7)
 HOP = 960
@@ -326,6 +329,20 @@ def test_the_same_samples_at_another_rate_are_another_reference(engine: LocalEng
     samples = 0.2 * np.sin(np.arange(24_000) * 0.05)
     fast, slow = (engine.codes_of(Reference("x.wav", "", Audio(samples, rate))) for rate in (24_000, 12_000))
     assert (fast.frames, slow.frames) == (25, 50)
+
+
+def test_of_many_references_the_codes_of_the_latest_are_kept(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch):
+    encoded: list[Audio] = []
+    known = Codes(np.zeros((8, 1), np.int64), 25.0, 1024)
+    monkeypatch.setattr(engine.codec, "encode", lambda audio: encoded.append(audio) or known)
+    monkeypatch.setattr(engine, "_reference_codes", OrderedDict())
+    monkeypatch.setattr(local, "CACHED_REFERENCES", 2)
+    one, two, three = (Reference("x.wav", "Hum.", silence(seconds, 24_000)) for seconds in (0.1, 0.2, 0.3))
+    for reference in (one, two, one, three, one, two):
+        engine.codes_of(reference)
+    seconds = [round(audio.duration_seconds, 1) for audio in encoded]
+    assert seconds == [0.1, 0.2, 0.3, 0.2], "what was not used for longest went first"
+    assert len(engine._reference_codes) == 2
 
 
 def test_codes_that_are_known_are_not_encoded(engine: LocalEngine):

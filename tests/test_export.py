@@ -21,7 +21,7 @@ from studio.mixing import Mixing
 from studio.project import Project
 from studio.takes import Reading
 from studio.version import STUDIO, VERSION
-from studio.voices import VoiceLibrary
+from studio.voice_library import VoiceLibrary
 from tests.conftest import ROOT
 from tests.projects import FRAME_RATE, HOP, RATE, a_draft, a_project, a_take
 

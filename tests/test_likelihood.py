@@ -10,7 +10,8 @@ from studio.checkpoints import CHECKPOINTS
 from studio.conversation import Conversation, Line, Speaker
 from studio.engine.local import LocalEngine
 from studio.messages import to_messages
-from studio.voices import Reference, Voice, VoiceLibrary
+from studio.voice_library import VoiceLibrary
+from studio.voices import Reference, Voice
 
 MINI = CHECKPOINTS["mini"].folder
 pytestmark = pytest.mark.usefixtures("one_thread")

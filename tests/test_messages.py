@@ -18,7 +18,8 @@ from studio.messages import (
     to_messages,
 )
 from studio.presets import load_presets
-from studio.voices import Reference, Voice, VoiceLibrary
+from studio.voice_library import VoiceLibrary
+from studio.voices import Reference, Voice
 
 FORMS = get_args(Form)
 ROOM = "Audio is recorded from a quiet room."

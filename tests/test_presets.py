@@ -9,7 +9,7 @@ from studio.draft import Row
 from studio.errors import BadSetting
 from studio.presets import FOLDER, Preset, load_presets
 from studio.sampling import Sampling
-from studio.voices import VoiceLibrary
+from studio.voice_library import VoiceLibrary
 
 GOOD = {
     "title": "T",

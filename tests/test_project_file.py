@@ -19,7 +19,7 @@ from studio.errors import StudioError
 from studio.mixing import Mixing
 from studio.project import Project
 from studio.project_file import OpenedProject, open_project, save_project
-from studio.voices import VoiceLibrary
+from studio.voice_library import VoiceLibrary
 from studio.workspace import Workspace
 from tests.conftest import ROOT
 from tests.projects import FRAME_RATE, HOP, RATE, a_draft, a_take

@@ -19,7 +19,7 @@ from studio.speech import SpeechRequest, SpokenLines
 from studio.ui.project_edits import ProjectEdits
 from studio.ui.project_view import ROUTE, ProjectViews
 from studio.ui.speaking import Followers, Wanted, begin
-from studio.voices import VoiceLibrary
+from studio.voice_library import VoiceLibrary
 from studio.workspace import Workspace
 from tests.projects import FRAME_RATE, a_draft, a_project, a_take
 

@@ -21,7 +21,8 @@ from studio.engine.prompt import AUDIO, AUDIO_DELAY, Control, PromptBuilder, lay
 from studio.errors import BadConversation
 from studio.messages import to_messages
 from studio.presets import load_presets
-from studio.voices import Reference, Voice, VoiceLibrary
+from studio.voice_library import VoiceLibrary
+from studio.voices import Reference, Voice
 
 MINI = CHECKPOINTS["mini"].folder
 TOKENIZER = AutoTokenizer.from_pretrained(MINI)

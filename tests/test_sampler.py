@@ -3,6 +3,8 @@
 import studio.codecs  # noqa: F401  it makes torchaudio importable, which transformers needs
 
 # isort: split
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,8 @@ from scipy.stats import chisquare
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 from transformers.models.higgs_audio_v2.generation_higgs_audio_v2 import HiggsAudioV2DelayPatternLogitsProcessor
 
-from studio.engine.sampler import SamplerState, SpecialCodes, _streams, _uniforms, next_frame, plan_for
+from studio.engine import cpu_draws, sampler
+from studio.engine.sampler import SamplerState, SpecialCodes, _streams, plan_for, uniforms
 from studio.sampling import Sampling
 
 K, V = 8, 1026
@@ -21,6 +24,12 @@ LATER = 20  # a frame in which every codebook speaks
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+NextFrame = Callable[..., torch.Tensor]
+
+
+@pytest.fixture(params=[sampler.next_frame, cpu_draws.next_frame], ids=["in tensors", "compiled"])
+def next_frame(request: pytest.FixtureRequest) -> NextFrame:
+    return request.param
 
 
 def rows_for(samplings: list[Sampling], frame: int = LATER, audio_rows: torch.Tensor = NO_AUDIO) -> SamplerState:
@@ -31,9 +40,9 @@ def rows_for(samplings: list[Sampling], frame: int = LATER, audio_rows: torch.Te
     return state
 
 
-def draw(logits: torch.Tensor, state: SamplerState, samplings: list[Sampling]) -> torch.Tensor:
+def draw(next_frame: NextFrame, logits: torch.Tensor, state: SamplerState, samplings: list[Sampling]) -> torch.Tensor:
     """`logits` [V], the same for each row and codebook."""
-    everywhere = logits.expand(len(samplings), K, V)
+    everywhere = logits.expand(len(samplings), K, V).contiguous()
     return next_frame(everywhere, state, plan_for(samplings, V), SPECIAL).clone()
 
 
@@ -83,13 +92,13 @@ def agreement(codes: torch.Tensor, expected: torch.Tensor) -> float:
     ],
     ids=lambda dials: ",".join(f"{name}={value}" for name, value in dials.items()),
 )
-def test_draws_follow_transformers_distribution(dials):
+def test_draws_follow_transformers_distribution(next_frame, dials):
     samplings = [Sampling(ras_window=0, seed=seed, **dials) for seed in range(DRAWS // K)]
-    codes = draw(some_logits(), rows_for(samplings), samplings)
+    codes = draw(next_frame, some_logits(), rows_for(samplings), samplings)
     assert agreement(codes, warped(some_logits(), samplings[0])) > 0.001
 
 
-def test_a_repeated_code_is_drawn_again_from_the_raw_distribution():
+def test_a_repeated_code_is_drawn_again_from_the_raw_distribution(next_frame):
     sampling = Sampling(temperature=0.5, top_k=30, ras_window=7, ras_max_repeats=2)
     samplings = [sampling.with_seed(seed) for seed in range(DRAWS // K)]
     logits = some_logits()
@@ -98,20 +107,23 @@ def test_a_repeated_code_is_drawn_again_from_the_raw_distribution():
     state.recent[:, -2:] = often
     state.recent[:, -3] = once
     state.recent[:, :-7] = outside  # before the window
-    codes = draw(logits, state, samplings)
+    codes = draw(next_frame, logits, state, samplings)
     kept, raw = warped(logits, sampling), logits.softmax(-1).double()
     first_try = kept.clone()
     first_try[often] = 0
     assert agreement(codes, first_try + kept[often] * raw) > 0.001
 
 
-def test_codebooks_rows_and_frames_are_independent():
+def test_codebooks_rows_and_frames_are_independent(next_frame):
     logits = torch.full((V,), -torch.inf)
     logits[:2] = 0
     sampling = Sampling(temperature=1.0, top_k=0, top_p=1.0, ras_window=0)
     samplings = [sampling.with_seed(seed) for seed in range(DRAWS // K)]
     state = rows_for(samplings)
-    first, second = draw(logits, state, samplings).double(), draw(logits, state, samplings).double()
+    first, second = (
+        draw(next_frame, logits, state, samplings).double(),
+        draw(next_frame, logits, state, samplings).double(),
+    )
     bits = torch.cat((first, second), 1)
     correlations = torch.corrcoef(bits.T) - torch.eye(2 * K)
     assert correlations.abs().max() < 0.1
@@ -133,11 +145,11 @@ def test_random_numbers_are_splitmix64():
         (finalise(finalise(start + number * golden & mask) + frame * golden & mask) >> 41) / 2**23
         for number in range(1, 2 * K + 1)
     ]
-    numbers = _uniforms(_streams(seed, K).unsqueeze(0), torch.tensor([frame]))
+    numbers = uniforms(_streams(seed, K).unsqueeze(0), torch.tensor([frame]))
     assert numbers.flatten().tolist() == expected
 
 
-def test_a_row_draws_the_same_beside_any_others():
+def test_a_row_draws_the_same_beside_any_others(next_frame):
     torch.manual_seed(5)
     sampling = Sampling(seed=4)
     others = [Sampling(temperature=0.0), Sampling(top_k=0, top_p=0.5, seed=9), Sampling(top_k=500), Sampling(seed=4)]
@@ -152,7 +164,7 @@ def test_a_row_draws_the_same_beside_any_others():
         assert torch.equal(five[4], one[0])
 
 
-def test_temperature_zero_takes_the_likeliest():
+def test_temperature_zero_takes_the_likeliest(next_frame):
     sampling = Sampling(temperature=0.0, ras_window=0)
     logits = torch.randn(1, K, V)
     codes = next_frame(logits, rows_for([sampling]), plan_for([sampling], V), SPECIAL)
@@ -160,7 +172,7 @@ def test_temperature_zero_takes_the_likeliest():
 
 
 @pytest.mark.parametrize("ending", [0, 3, 7, None], ids=lambda codebook: f"codebook {codebook} ends")
-def test_delay_pattern_and_end_are_those_of_transformers(ending):
+def test_delay_pattern_and_end_are_those_of_transformers(next_frame, ending):
     """Both sides choose greedily from the same logits; at frame 12 one codebook, or all, want to end."""
     bos, delay, audio = 8, 11, 9
     theirs = HiggsAudioV2DelayPatternLogitsProcessor([k + 1 for k in range(K)], bos, delay, 1024, 1025, K, V)
@@ -185,7 +197,7 @@ def test_delay_pattern_and_end_are_those_of_transformers(ending):
     assert frame == (12 if ending is None else 20)
 
 
-def test_the_window_reaches_back_into_the_prompt_and_skips_begin_and_end():
+def test_the_window_reaches_back_into_the_prompt_and_skips_begin_and_end(next_frame):
     prompt = torch.full((9, K), SPECIAL.end)
     prompt[-3:, 7] = torch.tensor([5, 5, SPECIAL.end])
     prompt[:, 1] = SPECIAL.begin
@@ -193,7 +205,7 @@ def test_the_window_reaches_back_into_the_prompt_and_skips_begin_and_end():
     logits[5], logits[6] = 0.0, -1.0
     sampling = Sampling(temperature=0.0, ras_window=12)
     samplings = [sampling.with_seed(seed) for seed in range(200)]
-    codes = draw(logits, rows_for(samplings, audio_rows=prompt), samplings)
+    codes = draw(next_frame, logits, rows_for(samplings, audio_rows=prompt), samplings)
     assert (codes[:, :7] == 5).all(), "nothing repeated there, so greedy"
     share = (codes[:, 7] == 6).double().mean()
     assert share == pytest.approx(float(logits.softmax(-1)[6]), abs=0.1), "drawn again there"

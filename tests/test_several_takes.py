@@ -12,7 +12,8 @@ from studio.health import CodeHealth
 from studio.sampling import Sampling
 from studio.speech import Progress, SpeechRequest, SpokenLines, readings_of
 from studio.takes import Take
-from studio.voices import Voice, VoiceLibrary
+from studio.voice_library import VoiceLibrary
+from studio.voices import Voice
 
 SEED = Sampling(seed=7)
 pytestmark = pytest.mark.usefixtures("one_thread")

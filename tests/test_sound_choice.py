@@ -13,7 +13,7 @@ from studio.project import Project
 from studio.project_store import ProjectStore
 from studio.ui.lab_desk import LabDesks
 from studio.ui.sound_choice import OWN, TAKE, SoundChoice, choices, sound_choice
-from studio.voices import VoiceLibrary
+from studio.voice_library import VoiceLibrary
 from studio.workspace import Workspace
 from tests.projects import a_draft, a_project, a_take
 

@@ -6,7 +6,7 @@ import pytest
 from studio.audio import Audio
 from studio.engine.local import LocalEngine
 from studio.lab.speaker_match import SpeakerMatch, VoicePrint
-from studio.voices import VoiceLibrary
+from studio.voice_library import VoiceLibrary
 
 RATE = 24_000
 

@@ -21,7 +21,7 @@ from studio.training.library_way import (
     load_processor,
     load_with_text_head,
 )
-from studio.voices import VoiceLibrary
+from studio.voice_library import VoiceLibrary
 
 MINI = CHECKPOINTS["mini"].folder
 VOICES = Path(__file__).parent.parent / "assets" / "voices"

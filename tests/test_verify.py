@@ -10,7 +10,7 @@ from studio.project import Project
 from studio.sampling import Sampling
 from studio.speech import SpeechRequest, SpokenLines
 from studio.verify import Verdict, checks_of, verdicts
-from studio.voices import VoiceLibrary
+from studio.voice_library import VoiceLibrary
 from tests.projects import a_project
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from studio.consent import Consent
 from studio.errors import BadAudio, BadConversation, BadSetting, StudioError
 from studio.lab.mends import Gain, RemoveDc, Trim, as_json
 from studio.voice_file import FLAC, WAV, keep, pack, unpack
-from studio.voices import VoiceLibrary
+from studio.voice_library import VoiceLibrary
 from studio.workspace import Workspace
 
 FOLDER = Path(__file__).parent.parent / "assets" / "voices"

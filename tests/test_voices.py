@@ -16,7 +16,8 @@ from studio.consent import Consent
 from studio.errors import BadAudio, BadConversation, BadSetting
 from studio.lab.mends import Gain, ToMono, Trim, mended
 from studio.text import speakable
-from studio.voices import LibraryVoice, Reference, VoiceLibrary, public_id
+from studio.voice_library import VoiceLibrary, public_id
+from studio.voices import LibraryVoice, Reference
 from studio.workspace import TOKEN, Workspace
 
 FOLDER = Path(__file__).parent.parent / "assets" / "voices"

@@ -75,6 +75,16 @@ class HiggsCodec:
         sounds = iter(in_equal_stacks(full, lambda codes: codes.values.shape, self._decode_stack, self.model.device))
         return [next(sounds) if codes.frames else empty for codes in batch]
 
+    @torch.inference_mode()
+    def samples_touched_by(self, frame: int, frames: int) -> np.ndarray:
+        """Which samples of so many frames depend on one of them. Shape: bool [frames * hop].
+
+        Found by a number that is none: whatever it is added to becomes none as well.
+        """
+        hidden = torch.zeros(1, self.model.fc2.out_features, frames, device=self.model.device)
+        hidden[..., frame] = torch.nan
+        return self.model.acoustic_decoder(hidden)[0, 0, : frames * self.hop].isnan().cpu().numpy()
+
     def _whole_frames(self, audio: Audio) -> Audio:
         """Mono at the model's rate, padded to whole frames. Shape: `[C, N]` to `[1, T * hop]`."""
         samples = audio.mono().resampled(self.sample_rate).samples

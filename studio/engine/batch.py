@@ -1,28 +1,42 @@
 """Batch: the rows being decoded together, and their state on the device."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from threading import Semaphore
 from typing import TypeVar
 
 import torch
 
+from studio.engine import cpu_draws
 from studio.engine.cuda_graph import StepGraphs
 from studio.engine.kv_cache import SHORTEST, KvCache, OwnLengths, SharedSpan, bucket
 from studio.engine.network import Network
 from studio.engine.prefix_cache import PrefixCache, Stretch, stretches
 from studio.engine.prompt import Prompt
 from studio.engine.sampler import SamplerState, SpecialCodes, next_frame, plan_for
+from studio.engine.second_core import SecondCore
 from studio.sampling import Sampling
+
+WORTH_SHARING = 6  # rows: the halves of fewer read all weights twice for too little
 
 
 class Batch:
     """Slots for rows. Those in use are the first ones; a row that leaves is replaced by the last."""
 
     def __init__(
-        self, network: Network, special: SpecialCodes, audio_tokens: tuple[int, ...], slots: int, *, fixed_shapes: bool
+        self,
+        network: Network,
+        special: SpecialCodes,
+        audio_tokens: tuple[int, ...],
+        slots: int,
+        *,
+        fixed_shapes: bool,
+        second_core: SecondCore | None = None,
     ) -> None:
         """Allocate the state of `slots` rows.
 
         Args:
+            second_core: helps with prompts and with larger batches, if there is one; not with fixed shapes.
             fixed_shapes: compute whole buckets of rows and positions under a mask, so that a step can be
                 recorded; else exactly the rows and positions there are.
         """
@@ -31,6 +45,7 @@ class Batch:
         self._audio_tokens = audio_tokens
         self._fixed_shapes = fixed_shapes
         self._graphs = StepGraphs() if network.device.type == "cuda" else None
+        self._second_core = second_core
         self._samplings: list[Sampling] = []
         self._plan = plan_for([], network.codebook_size)
         self._lengths: list[int] = []  # positions filled, of each row in use
@@ -39,6 +54,7 @@ class Batch:
             shape = (len(network.layers), slots, 2 * network.key_heads, SHORTEST, network.head_dim)
             self._cache = KvCache(shape, network.dtype, network.device)
             self._state = SamplerState.empty(slots, network.num_codebooks, network.device)
+            self._views: dict[tuple[int, int], SamplerState] = {}  # of some rows of the state
             self._positions = torch.zeros(slots, dtype=torch.int64, device=network.device)
             self._in_use = torch.zeros(slots, dtype=torch.int64, device=network.device)
         network.cover(self._cache.capacity)
@@ -56,14 +72,15 @@ class Batch:
         """Prefill a prompt into the next free slot."""
         slot, length = len(self), len(prompt.token_ids)
         self._reserve(length + 1)
-        known = True
+        fresh: list[Stretch] = []
         for stretch in stretches(prompt, self._audio_tokens, stretch_length):
-            block = prefixes.get(stretch.key) if known else None
-            known = block is not None
+            block = None if fresh else prefixes.get(stretch.key)
             if block is not None:
                 self._cache.write(slot, stretch.start, block)
-                continue
-            self._network.prefill(stretch, self._cache, slot)
+            else:
+                fresh.append(stretch)
+        self._prefill(fresh, slot)
+        for stretch in fresh:
             if len(stretch.tokens) == stretch_length:
                 prefixes.put(stretch.key, self._cache.read(slot, stretch.start, stretch.stop))
         self._state.start(slot, sampling, prompt.audio_rows, self._special)
@@ -72,6 +89,32 @@ class Batch:
         self._samplings.append(sampling)
         self._plan = plan_for(self._samplings, self._network.codebook_size)
         self._lengths.append(length)
+
+    def _prefill(self, fresh: list[Stretch], slot: int) -> None:
+        """Fill the cache with what these stretches of a prompt say, two at a time where there are two cores.
+
+        The second stretch stays a layer behind the first, whose keys and values it looks at. Each product is the
+        same as without a second core, so no bit changes.
+        """
+        pairs = [fresh[start : start + 2] for start in range(0, len(fresh), 2)]
+        for pair in pairs:
+            if self._second_core is None or len(pair) < 2:
+                for stretch in pair:
+                    self._network.prefill(stretch, self._cache, slot)
+                continue
+            stored = Semaphore(0)
+            first = partial(self._first_of_two, pair[0], slot, stored)
+            self._second_core.both(first, partial(self._second_of_two, pair[1], slot, stored))
+
+    def _first_of_two(self, stretch: Stretch, slot: int, stored: Semaphore) -> None:
+        try:
+            self._network.prefill(stretch, self._cache, slot, stored=lambda layer: stored.release())
+        finally:  # whatever happened, nobody is to wait for ever
+            stored.release(len(self._network.layers))
+
+    @torch.inference_mode()
+    def _second_of_two(self, stretch: Stretch, slot: int, stored: Semaphore) -> None:
+        self._network.prefill(stretch, self._cache, slot, stored=lambda layer: stored.acquire())
 
     @torch.inference_mode()
     def log_likelihoods(
@@ -140,12 +183,22 @@ class Batch:
                 step()
             else:
                 self._graphs.run((computed, span, plan), step, self._noted)
+        elif self._second_core is None or rows < WORTH_SHARING:
+            self._step_of(0, rows)
         else:
-            state = self._state.first(rows)
-            places = OwnLengths(self._cache, self._network.cos, self._network.sin, self._lengths)
-            next_frame(self._network.step(state.codes, places), state, plan, self._special)
+            half = (rows + 1) // 2
+            self._second_core.both(partial(self._step_of, 0, half), partial(self._step_of, half, rows))
         self._lengths = [length + 1 for length in self._lengths]
         return self._state.codes[:rows]
+
+    @torch.inference_mode()
+    def _step_of(self, start: int, stop: int) -> None:
+        """Draw one frame for rows `start` to `stop`, by kernels whose bits for a row are the row's own."""
+        state = self._views.get((start, stop))
+        if state is None:
+            state = self._views[start, stop] = self._state.rows(start, stop)
+        places = OwnLengths(self._cache, self._network.cos, self._network.sin, self._lengths[start:stop], start)
+        cpu_draws.next_frame(self._network.step(state.codes, places), state, self._plan, self._special)
 
     def _noted(self) -> Callable[[], None]:
         """Note the state. Returns what brings it back; keys and values are simply written again."""

@@ -12,18 +12,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from studio.engine import cpu_kernels
+from studio.engine import cpu_draws, cpu_kernels, cpu_step
 from studio.engine.batch import Batch
 from studio.engine.kv_cache import SHORTEST
 from studio.engine.network import Network
 from studio.engine.prefix_cache import PrefixCache
 from studio.engine.prompt import Prompt
 from studio.engine.sampler import SpecialCodes
+from studio.engine.second_core import SecondCore, cores
 from studio.errors import BadConversation
 from studio.sampling import Sampling
 
 FRAMES_BETWEEN_LOOKS = 8  # how often `watch` sees a row, and how far a GPU runs between two copies
-STRETCH_CPU, STRETCH_GPU = 64, 256  # positions prefilled together: a GPU must read all weights for each stretch
+STRETCH_CPU, STRETCH_GPU = 48, 256  # positions prefilled together: a GPU must read all weights for each stretch
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,11 +89,14 @@ class Decoder:
             self._network = Network(model, quantize)
             if self._network.device.type == "cpu":
                 cpu_kernels.prepare()
+                cpu_draws.prepare()
+                cpu_step.prepare()
         on_gpu = self._network.device.type == "cuda"
         self._fixed_shapes = self._network.device.type != "cpu" if fixed_shapes is None else fixed_shapes
         self._stretch = STRETCH_GPU if on_gpu else STRETCH_CPU
         # A GPU is kept busy with the next frames while the last ones are copied and looked at.
         self._frames_a_launch, self._launches_ahead = (FRAMES_BETWEEN_LOOKS, 1) if on_gpu else (1, 0)
+        self._second_core = SecondCore() if cores() > 1 and not on_gpu and not self._fixed_shapes else None
         self._prefixes = PrefixCache(prefix_bytes)
         self._idle_batch: Batch | None = None
 
@@ -186,7 +190,14 @@ class Decoder:
     def _take_batch(self) -> Batch:
         batch, self._idle_batch = self._idle_batch, None
         if batch is None:
-            batch = Batch(self._network, self._special, self._audio_tokens, self.slots, fixed_shapes=self._fixed_shapes)
+            batch = Batch(
+                self._network,
+                self._special,
+                self._audio_tokens,
+                self.slots,
+                fixed_shapes=self._fixed_shapes,
+                second_core=self._second_core,
+            )
         return batch
 
     def _give_back(self, batch: Batch) -> None:

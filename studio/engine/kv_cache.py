@@ -4,6 +4,7 @@ import math
 import mmap
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -36,7 +37,11 @@ class KvCache:
         """
         self.key_heads = shape[2] // 2
         self.block = _blank(shape, dtype, device)
-        self.layers = self.block.unbind()
+
+    @cached_property
+    def array(self) -> np.ndarray:
+        """The block for NumPy, sharing memory; on a CPU only."""
+        return self.block.numpy()
 
     @property
     def capacity(self) -> int:
@@ -50,7 +55,8 @@ class KvCache:
         layers, rows, heads, capacity, head_dim = self.block.shape
         larger = _blank((layers, rows, heads, bucket(length), head_dim), self.block.dtype, self.block.device)
         larger[:, :, :, :capacity] = self.block
-        self.block, self.layers = larger, larger.unbind()
+        self.block = larger
+        self.__dict__.pop("array", None)
         return True
 
     def store(self, layer: int, row: int, positions: torch.Tensor, keys_values: torch.Tensor) -> None:
@@ -93,14 +99,16 @@ def _blank(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> 
 class OwnLengths:
     """Places for a step on the CPU: each row attends over exactly its own positions, so its bits are its own."""
 
-    def __init__(self, cache: KvCache, cos: torch.Tensor, sin: torch.Tensor, positions: Sequence[int]) -> None:
-        self._layers = cache.layers
-        self._cos, self._sin = cos, sin
-        self._positions = np.array(positions)
+    def __init__(
+        self, cache: KvCache, cos: torch.Tensor, sin: torch.Tensor, positions: Sequence[int], first_row: int = 0
+    ) -> None:
+        """Row `first_row` of the cache stands at the first of `positions`, the next row at the next."""
+        self.block = cache.array
+        self.where = (first_row, np.array(positions), cos.numpy(), sin.numpy())  # as `cpu_kernels.attend` takes them
 
     def attend(self, layer: int, heads: torch.Tensor) -> torch.Tensor:
         """See `Places.attend`."""
-        return cpu_kernels.attend(heads, self._layers[layer], self._positions, self._cos, self._sin)
+        return cpu_kernels.attend(heads, self.block[layer], *self.where)
 
 
 class SharedSpan:

@@ -4,6 +4,7 @@ The line that is heard first may be one of many that are being made: its sound i
 while that of later lines waits for its turn. Of a line with several takes the best is given, once it is known.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +14,7 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 from studio.audio import Audio
-from studio.codecs.streaming import FIRST_FRAMES, PIECE_FRAMES, decode_between, settled_frames
+from studio.codecs.streaming import Reach, decode_between, first_piece_frames, next_piece_frames
 from studio.codes import Codec, Codes
 from studio.engine.parts import Part
 from studio.speech import SoundPiece
@@ -45,11 +46,31 @@ class BesideTheLoop:
 class LiveSound:
     """The sound of the parts of a request, in the order of the script, as far as it is settled."""
 
-    def __init__(self, codec: Codec, parts: list[Part], beside: BesideTheLoop) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        reach: Reach,
+        parts: list[Part],
+        beside: BesideTheLoop,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Begin with the first of `parts`.
+
+        Args:
+            codec: Makes the sound.
+            reach: Of the codec.
+            parts: In the order of the script.
+            beside: Where the codec works.
+            clock: Seconds; tells how fast frames are made.
+        """
         self._codec = codec
+        self._reach = reach
+        self._clock = clock
         self._beside = beside
         self._waiting = deque(parts)  # the first is on air
         self._given = 0  # frames of it that have been given
+        self._last_piece = 0  # frames of the one begun last
+        self._seen: tuple[float, int] | None = None  # when it was first looked at, and its frames then
         self._pieces: deque[Future[SoundPiece]] = deque()
 
     def take_in(self) -> tuple[SoundPiece, ...]:
@@ -83,22 +104,35 @@ class LiveSound:
             piece: Future[SoundPiece] = Future()
             piece.set_result(SoundPiece(part.conversation, part.lines, self._given, audio))
             self._pieces.append(piece)
-        self._given = 0
+        self._given, self._last_piece, self._seen = 0, 0, None
 
     def _give_settled(self, part: Part) -> None:
         """The next piece of a part that grows, if it is long enough to be worth its context."""
         attempt = part.attempts[0] if part.only_take and part.attempts else None
         if attempt is None or attempt.coming or attempt.values is None:
             return
-        least = PIECE_FRAMES if self._given else FIRST_FRAMES
-        if settled_frames(attempt.frames, finished=False) - self._given < least:
+        if self._seen is None:
+            self._seen = self._clock(), attempt.frames
+        # The first piece is heard a little early; the others have time to be exact.
+        ahead = self._reach.exact_frames if self._given else self._reach.heard_frames
+        settled = attempt.frames - ahead - self._given
+        if settled < 1 or settled < (least := self._least(attempt.frames)):
             return
         codes = Codes(attempt.values(), self._codec.frame_rate, self._codec.codebook_size)
-        stop = settled_frames(codes.frames, finished=False)  # the last frames may be the stream's end
+        stop = codes.frames - ahead  # the last frames may be the stream's end
         if stop - self._given >= least:
             self._pieces.append(self._beside.run(self._piece, part, codes, self._given, stop))
-            self._given = stop
+            self._given, self._last_piece = stop, stop - self._given
+
+    def _least(self, frames: int) -> int:
+        """How long the next piece is to be at least, when there are so many frames."""
+        if self._last_piece:
+            return next_piece_frames(self._last_piece)
+        assert self._seen is not None
+        since, before = self._seen
+        frame_seconds = (self._clock() - since) / max(1, frames - before)
+        return first_piece_frames(self._reach, frame_seconds, self._codec.frame_rate)
 
     def _piece(self, part: Part, codes: Codes, start: int, stop: int) -> SoundPiece:
-        audio = decode_between(self._codec, codes, start, stop)
+        audio = decode_between(self._codec, codes, start, stop, self._reach.exact_frames)
         return SoundPiece(part.conversation, part.lines, start, audio)

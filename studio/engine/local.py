@@ -20,8 +20,9 @@ from transformers import AutoTokenizer, HiggsAudioV2ForConditionalGeneration, Pr
 from studio.audio import Audio
 from studio.checkpoints import Checkpoint, locate, tokenizer_of
 from studio.codecs.higgs import HiggsCodec
+from studio.codecs.streaming import reach_of
 from studio.codes import Codes
-from studio.engine import cpu_kernels
+from studio.engine import cpu_draws, cpu_kernels, cpu_step
 from studio.engine.decoder import Decoded, DecodeProgress, Decoder, Request
 from studio.engine.guard import Guard
 from studio.engine.live_sound import BesideTheLoop, LiveSound
@@ -67,6 +68,7 @@ class LocalEngine:
         )
         self._decoder = Decoder(model, quantize=quantize)
         self._guard = Guard(codec)
+        self._reach = reach_of(codec)
         self._beside = BesideTheLoop(codec.model.device)
         self._lock = threading.Lock()
         self._reference_codes: OrderedDict[str, Codes] = OrderedDict()
@@ -100,6 +102,8 @@ class LocalEngine:
         device, torch_dtype = choose_device(device, dtype)
         if device == "cpu":
             cpu_kernels.prepare(say)
+            cpu_draws.prepare()
+            cpu_step.prepare()
         folder = locate(checkpoint, say)
         codec_folder = locate(tokenizer_of(checkpoint, tokenizer), say)
         model = HiggsAudioV2ForConditionalGeneration.from_pretrained(
@@ -168,7 +172,7 @@ class LocalEngine:
         for part in parts:
             if part.wave:  # refused now, not when lines before it are spoken and would be lost
                 self._bare_prompt(part)
-        live = LiveSound(self.codec, parts, self._beside) if request.stream else None
+        live = LiveSound(self.codec, self._reach, parts, self._beside) if request.stream else None
         try:
             for number in range(1 + max(part.wave for part in parts)):
                 if number and cancelled():

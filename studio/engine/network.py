@@ -4,6 +4,7 @@ Two paths: `prefill` runs a stretch of the prompt for one row, `step` runs one f
 A decode step holds audio only, so it takes the audio norms, the audio MLP and the audio head.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,7 +12,8 @@ import torch
 from torch.nn import functional
 
 from studio.engine import cpu_kernels
-from studio.engine.kv_cache import KvCache, rotate
+from studio.engine.cpu_step import CompiledStep
+from studio.engine.kv_cache import KvCache, OwnLengths, rotate
 from studio.engine.linear import Linear
 from studio.engine.prefix_cache import Stretch
 
@@ -82,7 +84,13 @@ class Network:
         self.head = taking.merged(model.audio_lm_head)
         self.layers = [taking.layer(layer) for layer in core.layers]
         self._rotary = core.rotary_emb
+        self._compiled = CompiledStep(self) if all(linear.packed is not None for linear in self._of_a_frame()) else None
         self.cos = self.sin = torch.empty(0)
+
+    def _of_a_frame(self) -> Iterator[Linear]:
+        for layer in self.layers:
+            yield from (layer.qkv, layer.out, layer.audio_mlp.gate_up, layer.audio_mlp.down)
+        yield self.head
 
     def cover(self, positions: int) -> None:
         """Have the rotary tables reach `positions` positions."""
@@ -99,6 +107,8 @@ class Network:
 
     def step(self, codes: torch.Tensor, places: Places) -> torch.Tensor:
         """One frame of every row: codes int64 [S, K] of the last frame -> logits of the next, [S, K, V]."""
+        if self._compiled is not None and isinstance(places, OwnLengths):
+            return self._compiled(codes, places)
         hidden = self._embedded_codes(codes)
         for number, layer in enumerate(self.layers):
             heads = layer.qkv(self._normed(hidden, layer.audio_norm)).view(len(hidden), -1, self.head_dim)
@@ -106,13 +116,17 @@ class Network:
             hidden = self._mlp(layer.audio_mlp, hidden)
         return self.head(self._normed(hidden, self.norm)).view(-1, self.num_codebooks, self.codebook_size)
 
-    def prefill(self, stretch: Stretch, cache: KvCache, row: int) -> None:
+    def prefill(
+        self, stretch: Stretch, cache: KvCache, row: int, stored: Callable[[int], object] = lambda layer: None
+    ) -> None:
         """Fill the cache of `row` with the keys and values of a stretch of its prompt.
 
         Args:
-            stretch: its tokens and rows are on the host; what stands before it is in the cache already.
+            stretch: its tokens and rows are on the host; what stands before it is in the cache already, of each
+                layer at the latest when `stored` returns.
+            stored: told each layer whose keys and values are in the cache, before any are looked at.
         """
-        self._through(stretch, cache, row, keys_only=True)
+        self._through(stretch, cache, row, keys_only=True, stored=stored)
 
     def logits(self, stretch: Stretch, cache: KvCache, row: int) -> torch.Tensor:
         """What the model expects after each audio position of a stretch, while it fills the cache as `prefill` does.
@@ -124,7 +138,15 @@ class Network:
         logits = self.head(self._normed(hidden, self.norm))
         return logits.float().view(-1, self.num_codebooks, self.codebook_size)
 
-    def _through(self, stretch: Stretch, cache: KvCache, row: int, *, keys_only: bool) -> torch.Tensor:
+    def _through(
+        self,
+        stretch: Stretch,
+        cache: KvCache,
+        row: int,
+        *,
+        keys_only: bool,
+        stored: Callable[[int], object] = lambda layer: None,
+    ) -> torch.Tensor:
         """A stretch through all layers. Returns its hidden states, texts before audio: [P, H].
 
         The positions are put in order once, text first and then audio, and stay so through all
@@ -132,6 +154,7 @@ class Network:
 
         Args:
             keys_only: end with the last layer's keys and values: nobody reads what it says of a prompt.
+            stored: see `prefill`.
         """
         texts = int((~stretch.is_audio).sum())
         order = stretch.is_audio.to(torch.int8).argsort(stable=True)
@@ -143,12 +166,12 @@ class Network:
 
         last = len(self.layers) - 1
         for number, layer in enumerate(self.layers):
-            normed = torch.cat(
-                (self._normed(hidden[:texts], layer.text_norm), self._normed(hidden[texts:], layer.audio_norm))
-            )
+            parts = [(hidden[:texts], layer.text_norm), (hidden[texts:], layer.audio_norm)]
+            normed = torch.cat([self._normed(part, norm) for part, norm in parts if len(part)])
             heads = layer.qkv(normed).view(len(normed), -1, self.head_dim)
             rotate(heads[:, : self.query_heads + self.key_heads], cos, sin)
             cache.store(number, row, positions, heads[:, self.query_heads :])
+            stored(number)
             if number == last and keys_only:
                 break
             hidden = layer.out.added_to(hidden, self._attend_prompt(heads, cache, number, row, length, mask))

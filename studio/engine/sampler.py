@@ -1,15 +1,17 @@
 """Sampler: from logits to the next frame of codes, with all state as tensors on the device.
 
 The rules are those of transformers' `HiggsAudioV2GenerationMixin._sample` and its delay pattern
-processor. Nothing here waits for the device, and no row looks at another row.
+processor. Nothing here waits for the device, and no row looks at another row. Said in tensors, as a GPU needs
+them; `cpu_draws.next_frame` says the same for a CPU.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 
+import numpy as np
 import torch
 
-from studio.engine import cpu_kernels
 from studio.sampling import Sampling
 
 NEVER = 2**62  # the frame in which a stream that has not ended ends
@@ -92,6 +94,11 @@ class SamplerState:
             short=flag(1),
         )
 
+    @cached_property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """The same memory for NumPy, in the order of the fields; on a CPU only."""
+        return tuple(getattr(self, item.name).numpy() for item in fields(self))
+
     def first(self, rows: int) -> "SamplerState":
         """The first `rows` rows, sharing memory."""
         return self.rows(0, rows)
@@ -157,7 +164,7 @@ def next_frame(logits: torch.Tensor, state: SamplerState, plan: Plan, special: S
         The codes, int64 [S, K], in the delay pattern: `state.codes`.
     """
     logits = logits.float()
-    chances = _uniforms(state.streams, state.frame)
+    chances = uniforms(state.streams, state.frame)
     drawn = _draw(logits, chances[:, 0], state, plan)
 
     # Codebook k begins k frames late. Once any codebook has ended, the first is silenced from the
@@ -169,11 +176,9 @@ def next_frame(logits: torch.Tensor, state: SamplerState, plan: Plan, special: S
 
     if plan.ras:
         seen = (state.recent == drawn.unsqueeze(1)).logical_and_(state.counted).sum(1)
-        again = seen >= state.repeats
-        # Looking whether there is any costs nothing on a CPU; a GPU would have to stop for it.
-        if logits.device.type != "cpu" or bool(again.any()):
-            # The second draw is from the raw distribution: no temperature, no top-k, no top-p.
-            drawn = torch.where(again, _draw_raw(logits, chances[:, 1]), drawn)
+        # The second draw is from the raw distribution: no temperature, no top-k, no top-p. It is made for all,
+        # since looking whether anyone needs it would stop a GPU.
+        drawn = torch.where(seen >= state.repeats, _draw_raw(logits, chances[:, 1]), drawn)
 
     state.codes.copy_(drawn)
     state.recent.copy_(torch.cat((state.recent[:, 1:], drawn.masked_fill(drawn >= special.begin, -1).unsqueeze(1)), 1))
@@ -189,13 +194,11 @@ def _draw(logits: torch.Tensor, chances: torch.Tensor, state: SamplerState, plan
     A row takes the same way whatever stands beside it, so its codes do not depend on the batch.
     """
     drawn: torch.Tensor | None = None
-    if plan.short and logits.device.type == "cpu":
-        drawn = cpu_kernels.draw_from_top(logits, chances, state.temperature, state.top_k, state.top_p, state.short)
-    elif plan.short:
+    if plan.short:
         shortlist = (logits / state.temperature).topk(min(SHORTLIST, logits.shape[-1]))
-        drawn = _draw_sorted(*shortlist, chances, state)
+        drawn = draw_sorted(*shortlist, chances, state)
     if plan.full:
-        full = _draw_sorted(*(logits / state.temperature).sort(-1, descending=True), chances, state)
+        full = draw_sorted(*(logits / state.temperature).sort(-1, descending=True), chances, state)
         drawn = full if drawn is None else torch.where(state.short, drawn, full)
     if plan.greedy:
         likeliest = logits.argmax(-1)
@@ -204,7 +207,7 @@ def _draw(logits: torch.Tensor, chances: torch.Tensor, state: SamplerState, plan
     return drawn
 
 
-def _draw_sorted(scores: torch.Tensor, codes: torch.Tensor, chances: torch.Tensor, state: SamplerState) -> torch.Tensor:
+def draw_sorted(scores: torch.Tensor, codes: torch.Tensor, chances: torch.Tensor, state: SamplerState) -> torch.Tensor:
     """Draw among sorted candidates, likeliest first, within top-k and top-p. Shape: int64 [S, K]."""
     last = state.top_k.clamp(max=scores.shape[-1] - 1).expand(-1, scores.shape[1], -1)
     shares = scores.masked_fill(scores < scores.gather(-1, last), -torch.inf).softmax(-1)
@@ -230,7 +233,7 @@ def _streams(seed: int, num_codebooks: int) -> torch.Tensor:
     return torch.tensor([_signed(word) for word in words]).view(2, num_codebooks)
 
 
-def _uniforms(streams: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
+def uniforms(streams: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
     """Number `frame` of each stream, evenly spread over 0 <= u < 1. Shape: float32 [S, 2, K]."""
     word = streams + (frame * _signed(GOLDEN)).view(-1, 1, 1)
     word = (word ^ _shift_right(word, 30)) * _signed(FIRST_MULTIPLIER)

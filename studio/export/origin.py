@@ -9,7 +9,7 @@ from studio.errors import BadConversation
 from studio.takes import Reading
 from studio.text import clean
 from studio.version import STUDIO
-from studio.voices import VoiceLibrary
+from studio.voice_library import VoiceLibrary
 
 SYNTHETIC = "Synthetic speech, made by a machine"
 LONGEST_COMMENT = 4_000

@@ -23,7 +23,7 @@ from studio.takes import GAP_SECONDS
 MOST_SECONDS = 1_200.0  # of one live sound; 58 MB at 24 kHz
 MOST_SOUNDS = 24
 KEPT_SECONDS = 120.0  # after it is complete
-LOOK_SECONDS = 0.03
+LOOK_SECONDS = 0.01
 CHUNK_BYTES = 65_536
 BYTES_A_SAMPLE = 2
 

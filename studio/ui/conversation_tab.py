@@ -97,10 +97,12 @@ def _connect_presets(studio: Studio, preset: gr.Dropdown, editor: gr.HTML, dials
         own_seed = {} if chosen.seed is None else {dials.seed: chosen.seed, dials.keep_seed: True}
         return values | own_seed | {editor: {"draft": chosen.draft.as_json()}}
 
-    preset.input(
+    preset.input(None, js="() => HiggsStudio.Editor.presetComes()", api_visibility="private")
+    chosen = preset.input(
         load,
         inputs=[preset],
         outputs=[editor, dials.seed, dials.keep_seed, *dials.sampling.values()],
         show_progress="hidden",
         api_visibility="private",
     )
+    chosen.then(None, js="() => HiggsStudio.Editor.presetCame()", api_visibility="private")

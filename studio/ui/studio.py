@@ -12,7 +12,7 @@ from studio.serve.jobs import Jobs
 from studio.ui.comparison import Comparisons
 from studio.ui.offers import Codecs
 from studio.ui.project_view import ProjectViews
-from studio.voices import VoiceLibrary
+from studio.voice_library import VoiceLibrary
 from studio.workspace import Workspace
 
 STATIC = Path(__file__).parent / "static"

@@ -7,7 +7,8 @@ import gradio as gr
 
 from studio.errors import BadConversation
 from studio.ui.studio import Studio
-from studio.voices import LibraryVoice, public_id
+from studio.voice_library import public_id
+from studio.voices import LibraryVoice
 
 OWN_VOICES_KEPT = 200
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from studio.presets import load_presets
 from tests.browser.steps import add_voice, choose_preset, fact, fill_script, generate, lines, status, upload_voice, wav
@@ -36,6 +36,25 @@ def test_every_preset_speaks(studio: Page, key: str):
     assert fact(studio, "Checkpoint") == "higgs-audio-v2-mini"
     groups = sum(row is None for row in PRESETS[key].draft.rows) + 1
     expect(studio.locator("#hs-result .hs-switch button")).to_have_count(groups if groups > 1 else 1)
+
+
+def test_generate_pressed_before_a_preset_has_come_speaks_the_preset(studio: Page):
+    """The server's answer is held back until the button has been pressed."""
+    held: list[Route] = []
+    pressed: list[bool] = []
+    studio.route("**/gradio_api/queue/join**", lambda route: route.continue_() if pressed else held.append(route))
+    preset = list(PRESETS.values())[1]
+    with studio.expect_request("**/gradio_api/queue/join**"):
+        choose_preset(studio, preset.title)
+    studio.get_by_role("button", name="Generate", exact=True).click()
+    pressed.append(True)
+    assert held
+    for route in held:
+        route.continue_()
+    expect(studio.get_by_label("Text of line 1", exact=True)).to_have_value(preset.draft.rows[0].text)
+    expect(status(studio)).to_have_text(re.compile("^Done: "), timeout=120_000)
+    spoken = [row for row in preset.draft.rows if row]
+    expect(studio.locator(".hs-row[data-state=done], .hs-row[data-state=flagged]")).to_have_count(len(spoken))
 
 
 def test_every_row_says_how_long_it_was_spoken_until_its_text_changes(studio: Page):

@@ -25,6 +25,8 @@ window.HiggsStudio.Editor = (() => {
   let project = { rows: {} }; // what the server keeps of each row: its takes, and for which words
   let hearing = ""; // id of the row whose take is being heard
   let ready = false; // nothing is remembered before what was remembered has been read
+  let coming = 0; // presets that have been chosen and are on their way from the server
+  let pressed = null; // what was pressed meanwhile
   let ownIds = []; // the visitor's voices, also those whose cards have not come yet
 
   const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => "0123456789abcdefghijklmnopqrstuv"[byte % 32]).join("");
@@ -125,6 +127,25 @@ window.HiggsStudio.Editor = (() => {
       publish();
     }
   }
+
+  /* From choosing a preset until it is here, what speaks the script waits: it would speak the one before. */
+  function presetComes() {
+    coming += 1;
+  }
+  function presetCame() {
+    coming = Math.max(0, coming - 1);
+    const button = coming ? null : pressed;
+    if (!button) return;
+    pressed = null;
+    requestAnimationFrame(() => requestAnimationFrame(() => button.click())); // Gradio hands a value on with the next frame
+  }
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("#hs-generate, #hs-speak-changed");
+    if (!button || !coming) return;
+    event.preventDefault();
+    event.stopPropagation();
+    pressed = button;
+  }, true);
 
   /* ---- cast ---- */
 
@@ -596,7 +617,7 @@ window.HiggsStudio.Editor = (() => {
   }
 
   return {
-    mountCast, mountScript, speak, state, lineOf,
+    mountCast, mountScript, speak, state, lineOf, presetComes, presetCame,
     nameOf: (index) => (draft.speakers[index] ? nameOf(index) : `[SPEAKER${index}]`),
     numberOf: (id) => draft.lines.filter((line) => !line.divider).findIndex((line) => line.id === id) + 1,
     speakers: () => draft.speakers.map((speaker, index) => nameOf(index)),

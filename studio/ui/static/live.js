@@ -3,7 +3,8 @@
 "use strict";
 
 window.HiggsStudio.Live = class {
-  static LEAD_SECONDS = 0.2; // sound in hand before the first is played, and again after it ran dry
+  static LEAD_SECONDS = 0.06; // sound in hand before the first is played: the first piece lasts until the second is made
+  static LEAD_AGAIN_SECONDS = 0.3; // after it ran dry: somebody is slower than they seemed
   static TELL_MS = 100;
 
   /* tell({state, played, buffered, complete}) is called while it plays, in seconds. state: "waiting" for the first sound,
@@ -90,11 +91,12 @@ window.HiggsStudio.Live = class {
 
   /* Put what has come onto the clock, as soon as it is enough to begin with. */
   schedule(all) {
-    const { LEAD_SECONDS } = HiggsStudio.Live;
+    const { LEAD_SECONDS, LEAD_AGAIN_SECONDS } = HiggsStudio.Live;
+    const lead = this.origin === null ? LEAD_SECONDS : LEAD_AGAIN_SECONDS;
     const now = this.context.currentTime;
     const seconds = this.waiting.reduce((sum, samples) => sum + samples.length, 0) / this.rate;
     const dry = this.origin === null || now > this.origin + this.buffered;
-    if (!seconds || (dry && !all && seconds < LEAD_SECONDS)) return;
+    if (!seconds || (dry && !all && seconds < lead)) return;
     if (dry) this.origin = now + 0.03 - this.buffered;
     for (const samples of this.waiting) {
       const buffer = this.context.createBuffer(1, samples.length, this.rate);
