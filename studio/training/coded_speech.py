@@ -1,9 +1,9 @@
 """Speech as codes, to train the language model on: texts in thousands of voices, spoken and encoded; codes are kept.
 
-A shard is decided by its number, the seed and the codec's weights alone, so that several processes can make some each
-and a corpus can grow while something is trained on it: `python -m studio.training.coded_speech --shards 0 40`.
-A voice says several texts of every length, so that one can be the reference of another. Beside the codes stands what is
-said in each frame: the letter of the text and the phone.
+What a shard says is decided by its number and the seed alone (its sound but for what espeak-ng carries over from clip
+to clip), so that several processes can make some each and a corpus can grow while something is trained on it:
+`python -m studio.training.coded_speech --shards 0 40`. A voice says several texts of every length, so that one can be
+the reference of another. Beside the codes stands what is said in each frame: the letter of the text and the phone.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -131,9 +132,10 @@ class ShardMaker:
     def make(self, number: int, folder: Path, *, split: Split = "train", voices: int = VOICES_OF_A_SHARD) -> None:
         """Write one shard, codes first: a shard with an index is whole."""
         planned = plan_shard(number, split, voices)
-        rates = [self.codec.sample_rate] * len(planned), [self.codec.hop] * len(planned)
         say = self._speakers.map if self._speakers else map
-        clips, said = zip(*say(timed_clip, planned, *rates), strict=True)
+        clips, said = zip(
+            *say(partial(timed_clip, sample_rate=self.codec.sample_rate, hop=self.codec.hop), planned), strict=True
+        )
         coded = self.encode(clips)
         values = np.concatenate([codes.values.T for codes in coded]).astype(np.uint16)
         letters = np.concatenate([np.round(each.letters * LETTER_STEPS) for each in said])
@@ -199,6 +201,11 @@ def _whole_frames(clip: Audio, hop: int) -> np.ndarray:
     return np.pad(clip.samples, ((0, 0), (0, -clip.length % hop)))
 
 
+def _is_whole(index: Path) -> bool:
+    """Whether a shard is there; one made before times were kept is not."""
+    return index.is_file() and index.with_suffix(".times.npy").is_file()
+
+
 def read_coded_speech(folder: Path, split: Split = "train") -> CodedSpeech:
     """Every whole shard of a folder.
 
@@ -209,7 +216,7 @@ def read_coded_speech(folder: Path, split: Split = "train") -> CodedSpeech:
     values: list[np.ndarray] = []
     times: list[np.ndarray] = []
     start = speakers = 0
-    for index in sorted(folder.glob(f"{split}-*.jsonl")):
+    for index in filter(_is_whole, sorted(folder.glob(f"{split}-*.jsonl"))):
         fields = [json.loads(line) for line in index.read_text("utf-8").splitlines()]
         utterances += [
             CodedUtterance(**each | {"start": each["start"] + start, "speaker": each["speaker"] + speakers})
@@ -250,7 +257,7 @@ def main(arguments: list[str] | None = None) -> None:
     with speakers or nullcontext():
         maker = ShardMaker(codec, compiled=not options.eager, speakers=speakers)
         for number in range(options.shards[0], options.shards[1], options.every):
-            if not (options.folder / f"{options.split}-{number:04d}.jsonl").is_file():
+            if not _is_whole(options.folder / f"{options.split}-{number:04d}.jsonl"):
                 started = time.monotonic()
                 if started - begun > options.minutes * 60:
                     return

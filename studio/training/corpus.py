@@ -120,6 +120,8 @@ def spoken(utterance: Utterance, sample_rate: int) -> Audio:
 def trimmed(audio: Audio) -> Audio:
     """Without the quiet before and after, but for a little. Shape: `[1, N]` to `[1, N']`."""
     start, end = loud_span(audio)
+    if audio.peak == 0:
+        return audio
     padding = round(PADDING_SECONDS * audio.sample_rate)
     samples = np.pad(audio.samples, ((0, 0), (padding, padding)))
     return Audio(samples[:, start : end + 2 * padding], audio.sample_rate)

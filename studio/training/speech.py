@@ -50,7 +50,7 @@ class Recipe:
 
     positions: int = 4_000  # read in a step, text and audio rows together
     pooled_batches: int = 6  # drawn together and sorted by length, for little padding
-    lead: float = 0.5  # of the loss for reading where the letters are known
+    lead: float = 1.0  # of the loss for reading where the letters are known
     last_lead: float = 0.1
     led: float = 0.5  # of the minutes, over which it falls
     rate: float = 1.5e-3  # of learning, the size of a step relative to the weights' root mean square

@@ -159,9 +159,7 @@ class TrainingPass:
         losses = self._code_losses(heard, batch)
         middle = functional.rms_norm(heard.middle, heard.middle.shape[-1:], eps=self.eps)
         said = asks_phones(middle).float().view(-1, 2, PHONE_CLASSES)
-        now, soon = (
-            functional.cross_entropy(said[:, index], batch.phones[:, index], ignore_index=IGNORED) for index in (0, 1)
-        )
+        now, soon = (_mean_loss(said[:, index], batch.phones[:, index]) for index in (0, 1))
         loss = (losses * self.weights.to(losses.device)).sum() + lead * (heard.astray + now + 0.5 * soon)
         return loss, losses.detach(), torch.stack((heard.astray, now, soon)).detach()
 
@@ -176,7 +174,7 @@ class TrainingPass:
         cos, sin = cos[0, :, None], sin[0, :, None]
         last = len(core.layers) - 1
         chosen = batch.asked + texts
-        middle, astray = hidden[chosen], list[Tensor]()
+        middle, astray = hidden[chosen], list[Tensor]()  # of few layers the first is the middle
         for number, layer in enumerate(core.layers):
             normed = torch.cat(
                 (
@@ -233,15 +231,25 @@ class TrainingPass:
         return _Rearranged.apply(flat, batch.back, batch.place)
 
 
-def _astray(queries: Tensor, keys: Tensor, batch: Batch) -> Tensor:
-    """How little a head looks where it is led, in nats, mean of the rows. Shape: `[B, L, D]` twice, to `[]`."""
+def _mean_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross entropy where there is a label, 0 where there is none at all. Shapes: `[N, C]`, `[N]`, to `[]`."""
+    total = functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
+    return total / (labels != IGNORED).sum().clamp(min=1)
+
+
+def _scores(queries: Tensor, keys: Tensor) -> Tensor:
+    """Scaled products with what comes later masked out. Shape: `[B, L, D]` twice, to `[B, L, L]`."""
     length = queries.shape[1]
     later = torch.full((length, length), -torch.inf, dtype=queries.dtype, device=queries.device).triu(1)
-    scores = torch.baddbmm(
+    return torch.baddbmm(
         later.expand(len(queries), -1, -1), queries, keys.transpose(1, 2), alpha=queries.shape[-1] ** -0.5
     )
-    looks = scores.flatten(0, 1)[batch.led].float().softmax(-1)
-    distance = torch.arange(length, device=queries.device) - batch.led_to[:, None]
+
+
+def _astray(queries: Tensor, keys: Tensor, batch: Batch) -> Tensor:
+    """How little a head looks where it is led, in nats, mean of the rows. Shape: `[B, L, D]` twice, to `[]`."""
+    looks = _scores(queries, keys).flatten(0, 1)[batch.led].float().softmax(-1)
+    distance = torch.arange(queries.shape[1], device=queries.device) - batch.led_to[:, None]
     near = (-0.5 * (distance / LETTERS_NEAR).square()).exp()
     return -(looks * near).sum(1).clamp(min=1e-6).log().mean()
 
@@ -259,6 +267,4 @@ def _causal_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     if shared > 1:
         keys, values = (each.repeat_interleave(shared, dim=1) for each in (keys, values))
     queries, keys, values = (each.reshape(-1, length, size) for each in (queries, keys, values))
-    later = torch.full((length, length), -torch.inf, dtype=queries.dtype).triu(1)
-    scores = torch.baddbmm(later.expand(len(queries), -1, -1), queries, keys.transpose(1, 2), alpha=size**-0.5)
-    return torch.bmm(scores.softmax(-1), values).view(count, heads, length, size)
+    return torch.bmm(_scores(queries, keys).softmax(-1), values).view(count, heads, length, size)

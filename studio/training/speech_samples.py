@@ -93,46 +93,56 @@ def make_sample(
     rows, ends = prompts.delayed(spoken), (stream_begin, stream_end)
     prompt = prompts.build(conversation, _own_codes, room=len(rows), earlier=earlier)
     with_words = [(reference, conversation.references_in == "turns") for reference in conversation.references]
-    labels, recordings = [], list[Codes]()
+    labels, recordings = [], list[tuple[Codes, bool]]()
     for reference, in_turn in [*with_words, *((reference, True) for _, reference in earlier)]:
-        recordings.append(_own_codes(reference))
-        each = prompts.delayed(recordings[-1])
-        learnt = in_turn and reference.transcript
+        learnt = in_turn and bool(reference.transcript)
+        recordings.append((_own_codes(reference), learnt))
+        each = prompts.delayed(_own_codes(reference))
         labels.append(labels_of(each, *ends) if learnt else torch.full_like(each, IGNORED))
     token_ids = torch.cat((prompt.token_ids, torch.tensor(prompts.placeholders(len(rows)), dtype=torch.int64)))
     return Sample(
         token_ids,
         torch.cat((prompt.audio_rows, rows)),
         torch.cat((*labels, labels_of(rows, *ends))),
-        *_reading(prompts, token_ids, [*recordings, spoken]),
+        *_reading(prompts, token_ids, [*recordings, (spoken, True)]),
     )
 
 
 def _reading(
-    prompts: PromptBuilder, token_ids: torch.Tensor, recordings: Sequence[Codes]
+    prompts: PromptBuilder, token_ids: torch.Tensor, recordings: Sequence[tuple[Codes, bool]]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Where in the prompt each row is read from, and its phones. Shapes: float32 `[R]`, int64 `[R, 2]`.
 
-    Only of recordings that know what is said in them, where their words stand before them.
+    Args:
+        prompts: Of the checkpoint that is trained. Places are told where each letter is a token.
+        token_ids: The whole sample.
+        recordings: In order, each with whether its words stand before it. Only those that know what is said in them,
+            and whose words do, are read.
     """
-    written = "".join(map(chr, token_ids.tolist()))
     places, phones, searched = [], [], 0
-    for codes in recordings:
+    for codes, has_words in recordings:
         count = len(prompts.delayed(codes))
         place, phone = torch.full((count,), torch.nan), torch.full((count, 2), IGNORED)
         frame = 0
-        for said in codes.said if isinstance(codes, TimedCodes) else ():
-            found = written.find("".join(map(chr, prompts.encode_text(said.text))), searched)
-            frames = len(said.letters)
-            if found >= 0:
-                place[frame : frame + frames] = torch.from_numpy(said.letters) + found
-                searched = found + len(said.text)
-            phone[frame : frame + frames, 0] = torch.from_numpy(said.phones)
-            frame += frames
+        for said in codes.said if has_words and isinstance(codes, TimedCodes) else ():
+            ids = prompts.encode_text(said.text)
+            found = _place_of(ids, token_ids.tolist(), searched)
+            frames = slice(frame, frame + len(said.letters))
+            if found is not None and len(ids) == len(said.text):  # "user" and a few more are one token
+                place[frames] = torch.from_numpy(said.letters) + found
+                searched = found + len(ids)
+            phone[frames, 0] = torch.from_numpy(said.phones)
+            frame = frames.stop
         phone[: max(0, frame - PHONES_AHEAD), 1] = phone[PHONES_AHEAD : max(frame, PHONES_AHEAD), 0]
         places.append(place)
         phones.append(phone)
     return torch.cat(places), torch.cat(phones)
+
+
+def _place_of(wanted: list[int], ids: list[int], start: int) -> int | None:
+    """Where one sequence of ids begins in another, from `start` on. As strings, since theirs is a quick search."""
+    place = "".join(map(chr, ids)).find("".join(map(chr, wanted)), start)
+    return None if place < 0 else place
 
 
 def _own_codes(reference: Reference) -> Codes:

@@ -1,7 +1,8 @@
 """What is said when: speech by espeak-ng's library, which tells each phone's time and the word it belongs to.
 
-The program tells only sound. A model that is shown where in the text its speech is learns to read in a fraction of the
-time, see `speech_model.py`.
+The program tells only sound. Where the letters are known, a model can be led to them, see `speech_model.py`. The
+library carries something over from one clip to the next, so the same text comes out a few samples and milliseconds
+apart. One thread at a time.
 """
 
 import ctypes
@@ -21,7 +22,8 @@ from studio.errors import StudioError
 from studio.training.espeak import EspeakVoice
 
 PHONE_CLASSES = 128  # each accent has phones of its own; their names fall into so many classes by checksum
-_SYNCHRONOUS, _PHONE_EVENTS, _UTF8 = 2, 1, 1  # of espeak-ng's speak_lib.h, as are the numbers below
+_SYNCHRONOUS, _UTF8 = 2, 1  # of espeak-ng's speak_lib.h, as are the numbers below
+_PHONE_EVENTS, _DO_NOT_EXIT = 1, 0x8000
 _RATE, _PITCH = 1, 3
 _END_OF_LIST, _WORD, _PHONE = 0, 1, 7
 
@@ -86,21 +88,19 @@ def timed_text(text: str, phones: tuple[Phone, ...], begin: float, frames: int, 
 
     Args:
         text: What is said.
-        phones: In time's order.
+        phones: In time's order, at least one.
         begin: Seconds of the speech that come before the first frame; below 0 where silence was put before it.
         frames: How many.
         frame_rate: Hz.
     """
     times = begin + (np.arange(frames) + 0.5) / frame_rate
-    starts = np.array([phone.start for phone in phones] or [0.0])
-    heard = np.clip(np.searchsorted(starts, times, side="right") - 1, 0, max(0, len(phones) - 1))
+    heard = np.searchsorted([phone.start for phone in phones], times, side="right") - 1
     letters, classes = np.zeros(frames, np.float32), np.zeros(frames, np.int64)
-    for frame, (index, time) in enumerate(zip(heard, times, strict=True)):
-        if phones:
-            phone = phones[index]
-            done = min(1.0, max(0.0, (time - phone.start) / max(phone.end - phone.start, 1e-3)))
-            letters[frame] = phone.from_letter + done * (phone.to_letter - phone.from_letter)
-            classes[frame] = phone_class(phone.name)
+    for frame, (index, time) in enumerate(zip(heard.clip(min=0), times, strict=True)):
+        phone = phones[index]
+        done = min(1.0, max(0.0, (time - phone.start) / max(phone.end - phone.start, 1e-3)))
+        letters[frame] = phone.from_letter + done * (phone.to_letter - phone.from_letter)
+        classes[frame] = phone_class(phone.name)
     return TimedText(text, letters, classes)
 
 
@@ -108,7 +108,7 @@ def speak_timed(text: str, voice: EspeakVoice, sample_rate: int = 24_000) -> tup
     """Speak a text, as `synthesise` does, and say when. Shape of the samples: `[1, N]`, at espeak's own level.
 
     Raises:
-        StudioError: the library is not installed, or does not know the voice.
+        StudioError: the library is not installed, does not know the voice, or could not speak.
     """
     library, rate = _library()
     samples, events = [np.zeros(0, np.int16)], list[tuple[int, int, int, float, str]]()
@@ -134,7 +134,9 @@ def speak_timed(text: str, voice: EspeakVoice, sample_rate: int = 24_000) -> tup
     library.espeak_SetParameter(_RATE, voice.words_per_minute, 0)
     library.espeak_SetParameter(_PITCH, voice.pitch, 0)
     written = text.encode() + b"\n\0"  # the line break ends the sentence, as in the program
-    library.espeak_Synth(written, len(written), 0, 1, 0, _UTF8, None, None)
+    status = library.espeak_Synth(written, len(written), 0, 1, 0, _UTF8, None, None)
+    if status or not any(kind == _PHONE for kind, *_ in events):
+        raise StudioError(f"espeak-ng could not speak “{text}” as {voice}.")
     sound = Audio(np.concatenate(samples).astype(np.float32)[None] / 32768, rate)
     return sound.resampled(sample_rate), tuple(_phones(events, sound.duration_seconds, len(text)))
 
@@ -166,20 +168,37 @@ def _callback_type() -> Any:
 @cache
 def _library() -> tuple[Any, int]:
     """The library, made ready once for this process, and its sample rate in Hz."""
-    program = shutil.which("espeak-ng")
-    packed = Path(program).parent if program else Path()  # a folder made by scripts/pack_espeak.py
     path, data = find_library("espeak-ng"), None
-    if (packed / "espeak-ng-data").is_dir() and (found := sorted((packed / "lib").glob("libespeak-ng.*"))):
-        for needed in sorted((packed / "lib").glob("lib[!e]*")):
-            ctypes.CDLL(str(needed), ctypes.RTLD_GLOBAL)
-        path, data = str(found[0]), str(packed).encode()
+    program = shutil.which("espeak-ng")
+    packed = Path(program).parent if program else None
+    if packed and (packed / "espeak-ng-data").is_dir():  # a folder made by scripts/pack_espeak.py
+        path, data = str(_load_packed(packed / "lib")), str(packed).encode()
     if path is None:
         raise StudioError(
             "The library of espeak-ng is not installed. On Debian or Ubuntu: apt install espeak-ng; on macOS: brew "
             "install espeak-ng."
         )
     library = ctypes.CDLL(path)
-    rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data, _PHONE_EVENTS)
+    rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data, _PHONE_EVENTS | _DO_NOT_EXIT)
     if rate <= 0:
         raise StudioError("espeak-ng's library could not be started: its voices were not found.")
     return library, rate
+
+
+def _load_packed(folder: Path) -> Path:
+    """Load the libraries that espeak-ng's own needs, each after those that it needs itself; gives that one's path."""
+    waiting = sorted(folder.iterdir())
+    while waiting:
+        failed = [path for path in waiting if not _loads(path)]
+        if len(failed) == len(waiting):
+            raise StudioError(f"{failed[0]} cannot be loaded here. Pack espeak-ng on a machine like this one.")
+        waiting = failed
+    return next(path for path in sorted(folder.iterdir()) if path.name.startswith("libespeak-ng"))
+
+
+def _loads(path: Path) -> bool:
+    try:
+        ctypes.CDLL(str(path))
+    except OSError:
+        return False
+    return True
