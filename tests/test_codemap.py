@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from studio.codes import Codes
 from studio.errors import StudioError
 from studio.lab.codemap import (
+    MAX_CODES_SECONDS,
     MAX_FILE_BYTES,
     StoredCodes,
     codebook_facts,
@@ -16,6 +18,7 @@ from studio.lab.codemap import (
     dropped,
     mixed,
     packed,
+    read_codes,
     swapped,
     unpacked,
     usage,
@@ -205,3 +208,24 @@ def test_what_a_header_declares_is_looked_at_before_it_is_made(data: bytes, mess
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5 * 2**20, f"{peak / 2**20:.0f} MB were allocated for a file that was refused"
+
+
+def a_file(folder: Path, frames: int) -> Path:
+    path = folder / "codes.npz"
+    path.write_bytes(packed(StoredCodes(Codes(np.zeros((8, frames), np.int64), 25.0, 1024), "Higgs")))
+    return path
+
+
+def test_codes_of_two_minutes_are_read_and_of_more_refused(tmp_path: Path) -> None:
+    longest = round(25 * MAX_CODES_SECONDS)
+    assert read_codes(a_file(tmp_path, longest), "mine.npz").codes.frames == longest
+    with pytest.raises(StudioError, match="for 3600 s of sound"):
+        read_codes(a_file(tmp_path, 25 * 3600), "mine.npz")
+
+
+def test_a_file_of_more_than_10_mb_is_not_opened(tmp_path: Path) -> None:
+    path = tmp_path / "large.npz"
+    with path.open("wb") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+    with pytest.raises(StudioError, match="has more than 10 MB"):
+        read_codes(path, path.name)

@@ -8,14 +8,16 @@ import zipfile
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from studio.codes import Codes
+from studio.codes import Codec, Codes
 from studio.errors import StudioError
 
 MAX_FILE_BYTES = 10 * 2**20
+MAX_CODES_SECONDS = 120.0  # the bundled codec takes some 11 MB of memory a second while it decodes
 MAX_MEMBER_BYTES = 64 * 2**20  # unpacked: 10 minutes of 64 codebooks at 75 frames/s are 12 MB
 MAX_CODEBOOKS = 64
 MAX_FRAMES = 100_000  # over an hour at 25 frames/s
@@ -33,6 +35,12 @@ class StoredCodes:
     codes: Codes
     codec: str  # name of the codec
     revision: str = ""  # of its checkpoint
+
+
+def fits(codec: Codec, codes: Codes) -> bool:
+    """Whether a codec can turn these codes into sound."""
+    alike = (codec.frame_rate, codec.codebook_size) == (codes.frame_rate, codes.codebook_size)
+    return alike and codes.codebooks <= codec.codebooks
 
 
 def codebook_facts(codes: Codes) -> pd.DataFrame:
@@ -152,6 +160,27 @@ def packed(stored: StoredCodes) -> bytes:
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, content.getvalue())
     return buffer.getvalue()
+
+
+def read_codes(path: Path, name: str) -> StoredCodes:
+    """A stranger's file of codes.
+
+    Args:
+        path: The file.
+        name: What the person calls it.
+
+    Raises:
+        StudioError: it is too large, no file of codes, or of more sound than is decoded at once.
+    """
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise StudioError(f"“{name}” has more than {MAX_FILE_BYTES // 2**20} MB. Codes of an hour need less.")
+    stored = unpacked(path.read_bytes(), name)
+    if (seconds := stored.codes.duration_seconds) > MAX_CODES_SECONDS:
+        raise StudioError(
+            f"“{name}” stands for {seconds:.0f} s of sound; at most {MAX_CODES_SECONDS:.0f} s are decoded at once. "
+            "Cut the sequence into shorter files."
+        )
+    return stored
 
 
 def unpacked(data: bytes, name: str = "The file") -> StoredCodes:

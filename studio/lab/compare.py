@@ -21,6 +21,7 @@ from studio.codes import Codes
 from studio.lab.metrics import MEASURES, Reference, Score, fitted
 
 ORIGINAL = "Original"
+SHORTEST_CLIP_SECONDS = 0.05  # of a recording that is compared, or encoded
 MOST_AT_ONCE = 4  # pieces of measuring: each holds some 30 MB of spectra for a minute of sound
 FIRST_CHARACTERS_OF_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 

@@ -17,14 +17,12 @@ import gradio as gr
 from studio.audio import Audio, read_recording, write_wav
 from studio.codes import Codes
 from studio.errors import BadAudio, BadSetting
-from studio.lab.codemap import StoredCodes, packed
-from studio.lab.compare import Result, as_table, coded, measured
+from studio.lab.codemap import StoredCodes, packed, read_codes
+from studio.lab.compare import SHORTEST_CLIP_SECONDS, Result, as_table, coded, measured
 from studio.lab.metrics import MEASURES, QUICK, Reference
 from studio.ui.answers import answering
-from studio.ui.codes_panel import read_codes
 from studio.ui.kept_clips import file_stem
 from studio.ui.offers import offered
-from studio.ui.sound_choice import SHORTEST_SECONDS
 from studio.ui.studio import Studio
 
 SHOWN = gr.Progress()  # what a program sees as `job.status().progress_data`
@@ -141,7 +139,7 @@ def _comparer(studio: Studio) -> Callable[..., Any]:
 def _sound(path: str | None) -> Audio:
     if not path:
         raise BadAudio("Send a sound file.")
-    return read_recording(Path(path), shortest_seconds=SHORTEST_SECONDS).audio
+    return read_recording(Path(path), shortest_seconds=SHORTEST_CLIP_SECONDS).audio
 
 
 def _facts(codes: Codes) -> dict[str, Any]:

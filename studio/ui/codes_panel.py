@@ -9,7 +9,7 @@ import gradio as gr
 
 from studio.audio import shown_name
 from studio.errors import BadSetting, StudioError
-from studio.lab.codemap import MAX_FILE_BYTES, StoredCodes, dropped, mixed, unpacked
+from studio.lab.codemap import StoredCodes, dropped, mixed, read_codes
 from studio.ui.answers import answering
 from studio.ui.bench import listening_bench
 from studio.ui.kept_clips import KeptClip, Made, find_clip, kept_version
@@ -20,7 +20,6 @@ NOTHING_YET = (
     "another clip, leave some out, and hear what each of them carries."
 )
 NO_OTHER = ""
-MAX_CODES_SECONDS = 120.0  # the bundled codec takes some 11 MB of memory a second while it decodes
 HEAR = "Decode and hear"
 
 Data = dict[Any, Any]
@@ -190,23 +189,6 @@ def _found(studio: Studio, chosen: Any) -> tuple[str, StoredCodes]:
     if stored is None:
         raise BadSetting("This version has no codes.")
     return title if title == view["name"] else f"{view['name']}: {title}", stored
-
-
-def read_codes(path: Path, name: str) -> StoredCodes:
-    """A stranger's file of codes.
-
-    Raises:
-        StudioError: it is too large, no file of codes, or of more sound than is decoded at once.
-    """
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise StudioError(f"“{name}” has more than {MAX_FILE_BYTES // 2**20} MB. Codes of an hour need less.")
-    stored = unpacked(path.read_bytes(), name)
-    if (seconds := stored.codes.duration_seconds) > MAX_CODES_SECONDS:
-        raise StudioError(
-            f"“{name}” stands for {seconds:.0f} s of sound; at most {MAX_CODES_SECONDS:.0f} s are decoded at once. "
-            "Cut the sequence into shorter files."
-        )
-    return stored
 
 
 def _heard(studio: Studio, title: str, stored: StoredCodes, without: list[int] | None = None) -> Made:

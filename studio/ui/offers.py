@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from studio.audio import Audio
 from studio.codes import Codes
 from studio.errors import StudioError
+from studio.lab.codemap import fits
 from studio.lab.compare import Outcome, Setting
 
 
@@ -64,11 +65,7 @@ def family_for(families: Iterable[CodecFamily], codes: Codes) -> CodecFamily:
         StudioError: none here can.
     """
     for family in families:
-        if not family.neural:
-            continue
-        codec = family.load()
-        fits = (codec.frame_rate, codec.codebook_size) == (codes.frame_rate, codes.codebook_size)
-        if fits and codes.codebooks <= codec.codebooks:
+        if family.neural and fits(family.load(), codes):
             return family
     raise StudioError(
         f"No codec here decodes {codes.codebooks} × {codes.codebook_size} codes at {codes.frame_rate:g} frames/s."

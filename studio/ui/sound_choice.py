@@ -8,12 +8,12 @@ import gradio as gr
 
 from studio.audio import MAX_UPLOAD_SECONDS, Audio, read_recording, read_wav, shown_name, write_wav
 from studio.errors import BadAudio, StudioError
+from studio.lab.compare import SHORTEST_CLIP_SECONDS
 from studio.project import Project
 from studio.ui.answers import answering
 from studio.ui.lab_desk import Desk, LabDesks
 from studio.ui.studio import Studio
 
-SHORTEST_SECONDS = 0.05
 MOST_CLIPS = 8
 REMEMBER_DESK = "token => { if (token) HiggsStudio.memory.write('lab', token); }"
 SPOKEN, OWN, TAKE = "spoken", "sound:", "take:"
@@ -96,7 +96,7 @@ class SoundChoice:
             if not path:
                 return {self.note: gr.skip()}
             try:
-                recording = read_recording(Path(path), shortest_seconds=SHORTEST_SECONDS)
+                recording = read_recording(Path(path), shortest_seconds=SHORTEST_CLIP_SECONDS)
             except StudioError as problem:
                 return {self.note: gr.update(value=f"**Not added.** {problem}", visible=True), self.recording: None}
             token, folder = studio.readings.make()
