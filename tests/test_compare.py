@@ -12,8 +12,18 @@ from studio.audio import Audio, read_wav, silence
 from studio.codecs.classic import Mp3, Opus, Pcm16
 from studio.codecs.higgs import HiggsCodec
 from studio.codes import Codes
-from studio.lab.compare import Setting, as_csv, as_table, bandwidths, compare, ladder, same_bitrate
-from studio.lab.metrics import MEASURES
+from studio.lab.compare import (
+    MOST_AT_ONCE,
+    Setting,
+    as_csv,
+    as_table,
+    bandwidths,
+    compare,
+    ladder,
+    measured,
+    same_bitrate,
+)
+from studio.lab.metrics import MEASURES, Reference
 
 ASSETS = Path(__file__).parent.parent / "assets"
 QUICKEST = ("si_sdr", "si_sdr_16k")
@@ -77,6 +87,22 @@ def test_results_come_as_they_finish_and_stop_when_unwanted(clip: Audio) -> None
     assert (len(first.encodes), len(second.encodes)) == (1, 0)
     results.close()
     assert second.encodes == []
+
+
+def test_only_some_versions_are_resampled_ahead(clip: Audio) -> None:
+    resampled: list[int] = []
+
+    class Watched(Reference):
+        def parts(self, decoded: Audio, keys: tuple[str, ...]) -> list:
+            resampled.append(1)
+            return super().parts(decoded, keys)
+
+    results = list(compare({"a": clip}, ladder(FakeCodec()) * 3, ()))
+    scored = measured(Watched(clip), results, QUICKEST)
+    for count in range(1, len(results) + 1):
+        assert set(next(scored).scores) == set(QUICKEST)
+        assert len(resampled) <= count + MOST_AT_ONCE - 1
+    assert next(scored, None) is None
 
 
 def test_every_version_is_as_long_as_its_clip(clip: Audio) -> None:

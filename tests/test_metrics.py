@@ -154,6 +154,19 @@ def test_parts_give_every_measure_once() -> None:
         assert list(Reference(sound).scores(sound, ("log_mel_16k", "stft"))) == ["log_mel_16k", "stft"]
 
 
+@pytest.mark.parametrize("keys", [("log_mel",), ("log_mel_16k",), ("stft_16k",), QUICK], ids=str)
+def test_what_parts_share_is_prepared_before_them(keys: tuple[str, ...]) -> None:
+    voice = speech()
+    for sound in (voice, voice.resampled(16_000)):
+        reference = Reference(sound)
+        for work in reference.prepare(keys):
+            work()
+        ready = {name for name in ("_spectra", "_spectra_16k") if "norms" in vars(getattr(reference, name))}
+        wanted = {"_spectra"} if {"stft", "log_mel"} & {*keys} or sound is not voice else set()
+        wanted |= {"_spectra_16k"} if {"stft_16k", "log_mel_16k"} & {*keys} or sound is not voice else set()
+        assert ready == wanted
+
+
 def test_lost_highs_cost_at_full_band_only() -> None:
     rng = np.random.default_rng(0)
     white = Audio(rng.standard_normal((1, 48_000)) * 0.1, 24_000)

@@ -8,9 +8,11 @@ import csv
 import math
 import os
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Protocol
 
 import pandas as pd
@@ -22,7 +24,7 @@ from studio.lab.metrics import MEASURES, Reference, Score, fitted
 
 ORIGINAL = "Original"
 SHORTEST_CLIP_SECONDS = 0.05  # of a recording that is compared, or encoded
-MOST_AT_ONCE = 4  # pieces of measuring: each holds some 30 MB of spectra for a minute of sound
+MOST_AT_ONCE = 4  # pieces of measuring, and versions resampled for them: 15 MB each for a minute at 48 kHz
 FIRST_CHARACTERS_OF_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -170,6 +172,8 @@ def coded(name: str, clip: Audio, settings: Sequence[Setting], outcomes: Iterabl
 def measured(reference: Reference, results: Sequence[Result], keys: tuple[str, ...]) -> Iterator[Result]:
     """The same results with their scores, in their order, each as soon as it is there; several at once.
 
+    Only one such comparison may be under way in a process: numpy's own threads are turned off meanwhile, for all of it.
+
     Args:
         reference: What went in.
         results: What came out of it.
@@ -180,8 +184,14 @@ def measured(reference: Reference, results: Sequence[Result], keys: tuple[str, .
         try:
             for work in [pool.submit(work) for work in reference.prepare(keys)]:
                 work.result()
-            scores = [[pool.submit(part) for part in reference.parts(result.audio, keys)] for result in results]
-            for result, parts in zip(results, scores, strict=True):
+            ahead: deque[tuple[Result, list[Future[dict[str, Score]]]]] = deque()
+            waiting = iter(results)
+            while True:
+                for result in islice(waiting, MOST_AT_ONCE - len(ahead)):
+                    ahead.append((result, [pool.submit(part) for part in reference.parts(result.audio, keys)]))
+                if not ahead:
+                    return
+                result, parts = ahead.popleft()
                 found = {key: score for part in parts for key, score in part.result().items()}
                 yield replace(result, scores={key: found[key] for key in keys})
         finally:

@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -93,6 +93,7 @@ MEASURES = {
         Measure("loudness_change", "Loudness change", "LU", "nearer to 0", "no bounds", "ITU-R BS.1770-4"),
     )
 }
+SPECTRAL, SPECTRAL_16K = frozenset({"stft", "log_mel"}), frozenset({"stft_16k", "log_mel_16k"})  # from one look each
 QUICK = tuple(key for key in MEASURES if key not in ("pesq_wb", "mos"))
 
 
@@ -111,14 +112,18 @@ class Reference:
         if _why_not_measured(self.audio, self.audio):
             return []
         at_16k = self._at_16k  # two of the pieces need it
-        one_band = at_16k is self.audio
-        needed: dict[str, Callable[[], Any]] = {
-            "stft": self._spectra.prepare,
-            **({} if one_band else {"stft_16k": self._spectra_16k.prepare}),
-            "stoi": lambda: self._intelligible if _why_no_stoi(at_16k) == "" else None,
-            "loudness_change": lambda: self._loudness,
-        }
-        return [work for key, work in needed.items() if key in keys]
+        spectra: list[tuple[frozenset[str], Callable[[], Any]]] = [
+            (SPECTRAL, self._spectra.prepare),
+            (SPECTRAL_16K, self._spectra_16k.prepare),
+        ]
+        if at_16k is self.audio:  # both bands are one
+            spectra = [(SPECTRAL | SPECTRAL_16K, self._spectra.prepare)]
+        needed = [
+            *spectra,
+            (frozenset({"stoi"}), lambda: self._intelligible if _why_no_stoi(at_16k) == "" else None),
+            (frozenset({"loudness_change"}), lambda: self._loudness),
+        ]
+        return [work for given, work in needed if given & set(keys)]
 
     def scores(self, decoded: Audio, keys: tuple[str, ...] = tuple(MEASURES)) -> dict[str, Score]:
         """Measure one version.
@@ -134,7 +139,10 @@ class Reference:
         return {key: found[key] for key in keys}
 
     def parts(self, decoded: Audio, keys: tuple[str, ...]) -> list[Callable[[], dict[str, Score]]]:
-        """The same as pieces of work that may run side by side, the longest first, each giving some of the scores."""
+        """The same as pieces of work that may run side by side, each giving some of the scores.
+
+        The version is resampled at once, and held until all of them are done.
+        """
         sound = decoded.mono()
         full = fitted(sound.resampled(self.audio.sample_rate), self.audio.length)
         if why := _why_not_measured(self.audio, full):
@@ -142,9 +150,9 @@ class Reference:
         limited = self._at_16k
         same = limited.sample_rate == full.sample_rate  # else from the codec's own sound: resampled once, not twice
         at_16k = full if same else fitted(sound.resampled(limited.sample_rate), limited.length)
-        parts: list[tuple[set[str], Callable[[], dict[str, Score]]]] = [
-            ({"stft", "log_mel"}, lambda: _spectral(distances(self._spectra, full), "")),
-            ({"stft_16k", "log_mel_16k"}, lambda: _spectral(distances(self._spectra_16k, at_16k), "_16k")),
+        parts: list[tuple[Set[str], Callable[[], dict[str, Score]]]] = [
+            (SPECTRAL, lambda: _spectral(distances(self._spectra, full), "")),
+            (SPECTRAL_16K, lambda: _spectral(distances(self._spectra_16k, at_16k), "_16k")),
             ({"si_sdr"}, lambda: {"si_sdr": Score(si_sdr_db(self.audio.samples[0], full.samples[0]))}),
             ({"si_sdr_16k"}, lambda: {"si_sdr_16k": Score(si_sdr_db(self._at_16k.samples[0], at_16k.samples[0]))}),
             ({"stoi"}, lambda: {"stoi": self._stoi(at_16k)}),
@@ -158,7 +166,7 @@ class Reference:
                 found = distances(self._spectra, full)
                 return _spectral(found, "") | _spectral(found, "_16k")
 
-            parts[:2] = [(parts[0][0] | parts[1][0], in_both_bands)]
+            parts[:2] = [(SPECTRAL | SPECTRAL_16K, in_both_bands)]
         return [work for given, work in parts if given & set(keys)]
 
     def own_scores(self, keys: tuple[str, ...] = tuple(MEASURES)) -> dict[str, Score]:

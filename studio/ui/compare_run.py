@@ -39,8 +39,10 @@ class Run:
 
     @property
     def table(self) -> dict[str, Any]:
-        """What was measured so far, as the page shows it."""
-        return measure_table(self.results, self.measured, self.keys, self.ladders, NOTHING_MEASURED, self.originals)
+        """What was measured so far, as the page shows it: copies, since the comparison's thread goes on meanwhile."""
+        measured = self.measured  # first: what is copied later may be more, never less
+        results, originals = [*self.results], [*self.originals]
+        return measure_table(results, measured, self.keys, self.ladders, NOTHING_MEASURED, originals)
 
     def leave_unmeasured(self) -> None:
         """Say of what was not measured why not, once nothing more comes."""
@@ -88,6 +90,7 @@ def work(
             yield
         run.originals.append(Original(name, sound.sample_rate, reference.own_scores(run.keys)))
         run.measuring_seconds += time.monotonic() - started
+        yield
 
 
 def _made(result: Result, family: CodecFamily) -> Made:
