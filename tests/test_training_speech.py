@@ -29,7 +29,15 @@ from studio.training.coded_speech import (
 from studio.training.phrases import WORDS_OF, invented_word, known_words, text_of
 from studio.training.speech import START, TEXT_FILES, Batches, Recipe, Training
 from studio.training.speech_model import TrainingPass, pack
-from studio.training.speech_samples import CURRICULUM, IGNORED, Sample, SampleDrawer, joined_codes, make_sample
+from studio.training.speech_samples import (
+    CURRICULUM,
+    IGNORED,
+    LETTERS_AHEAD,
+    Sample,
+    SampleDrawer,
+    joined_codes,
+    make_sample,
+)
 from studio.training.timed_speech import PHONE_CLASSES, TimedText, phone_class
 from studio.voices import Reference, Voice
 
@@ -125,13 +133,19 @@ def test_a_sample_knows_where_each_row_is_read_from_and_its_phone(prompts: Promp
     conversation = Conversation((Line(0, "Hello."), Line(1, "Hello, you.")), speakers)
     sample = sample_of(prompts, conversation, joined_codes([told("Hello.", 5), told("Hello, you.", 7)]))
     ids = sample.token_ids.tolist()
-    first, second = sample.spoken_at[: 6 + K + 1], sample.spoken_at[6 + K + 1 :]
+    first, second = sample.spoken_at[: 6 + K + 1, 0], sample.spoken_at[6 + K + 1 :, 0]
     assert ids[int(first[0]) : int(first[5]) + 1] == prompts.encode_text("It is late.")
     assert ids[int(second[0]) : int(second[4]) + 1] == prompts.encode_text("Hello.")
     assert ids[int(second[5]) : int(second[11]) + 1] == prompts.encode_text("Hello, you.")
     assert second[5] > second[4] > first[5]
-    assert first[6:].isnan().all()
-    assert second[12:].isnan().all()
+    assert first[7:].isnan().all()
+    assert second[13:].isnan().all()
+    assert (
+        ids[int(first[6]) - 1] == prompts.encode_text("It is late.")[-1]
+    )  # behind the words stands the end of their turn
+    for column, ahead in enumerate(LETTERS_AHEAD):
+        later = sample.spoken_at[:7, column]
+        assert later.tolist() == [*first[ahead:7].tolist(), *[first[6].item()] * ahead][:7]
     assert sample.phones[: 6 + K + 1, 0].tolist() == [*range(6)] + [IGNORED] * (K + 1)
     assert sample.phones[: 6 + K + 1, 1].tolist() == [4, 5] + [IGNORED] * (K + 5)
 

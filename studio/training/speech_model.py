@@ -22,7 +22,7 @@ from studio.training.speech_samples import IGNORED, Sample
 from studio.training.timed_speech import PHONE_CLASSES
 
 CODEBOOK_WEIGHTS = (3.0, 2.0, 1.0, 0.8, 0.6, 0.5, 0.4, 0.4)  # the first carry the words
-LED_LAYERS = range(2, 6)  # whose first head is led to the letter that is spoken
+LED_LAYERS = range(2, 6)  # whose first heads are led to the letters that are spoken
 TOLD_LAYER = 5  # after which the phone must be known
 LETTERS_NEAR = 1.5  # deviation of the window that counts as that letter
 
@@ -41,7 +41,7 @@ class Batch:
     labels: Tensor  # int64 [A, K]
     phones: Tensor  # int64 [A, 2]
     led: Tensor  # int64 [G]: the padded positions whose letter is known
-    led_to: Tensor  # float32 [G]: where in their sample it stands
+    led_to: Tensor  # float32 [G, LED]: where in their sample it stands, and those spoken after it
 
     def to(self, device: torch.device) -> "Batch":
         """The same on another device."""
@@ -64,7 +64,7 @@ def pack(samples: Sequence[Sample], audio_tokens: tuple[int, int]) -> Batch:
     is_asked = (labels != IGNORED).any(1)
     asked = is_asked.nonzero()[:, 0]
     spoken_at = torch.cat([sample.spoken_at for sample in samples])
-    led = (is_asked & ~spoken_at.isnan()).nonzero()[:, 0]
+    led = (is_asked & ~spoken_at.isnan().any(1)).nonzero()[:, 0]
     texts = ids[~is_audio]
     return Batch(
         texts,
@@ -212,7 +212,7 @@ class TrainingPass:
     ) -> Tensor:
         """Causal attention within each sample, before the output projection. Shape: `[P, H]` to `[P, heads * D]`.
 
-        How far the first head is astray is added to the list, if there is one.
+        How far the first heads are astray is added to the list, if there is one.
         """
         weight = torch.cat((attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight))
         heads = functional.linear(rows, weight).view(len(rows), -1, attention.head_dim)
@@ -225,7 +225,11 @@ class TrainingPass:
         padded = padded.view(batch.samples, -1, self.heads + 2 * self.key_heads, attention.head_dim).transpose(1, 2)
         queries, keys, values = padded.split((self.heads, self.key_heads, self.key_heads), dim=1)
         if astray is not None:
-            astray.append(_astray(queries[:, 0], keys[:, 0], batch))
+            shared = self.heads // self.key_heads
+            astray += [
+                _astray(queries[:, head], keys[:, head // shared], batch, batch.led_to[:, head])
+                for head in range(min(self.heads, batch.led_to.shape[1]))
+            ]
         attended = _causal_attention(queries, keys, values)
         flat = attended.transpose(1, 2).reshape(len(batch.place), -1)
         return _Rearranged.apply(flat, batch.back, batch.place)
@@ -246,10 +250,10 @@ def _scores(queries: Tensor, keys: Tensor) -> Tensor:
     )
 
 
-def _astray(queries: Tensor, keys: Tensor, batch: Batch) -> Tensor:
+def _astray(queries: Tensor, keys: Tensor, batch: Batch, led_to: Tensor) -> Tensor:
     """How little a head looks where it is led, in nats, mean of the rows. Shape: `[B, L, D]` twice, to `[]`."""
     looks = _scores(queries, keys).flatten(0, 1)[batch.led].float().softmax(-1)
-    distance = torch.arange(queries.shape[1], device=queries.device) - batch.led_to[:, None]
+    distance = torch.arange(queries.shape[1], device=queries.device) - led_to[:, None]
     near = (-0.5 * (distance / LETTERS_NEAR).square()).exp()
     return -(looks * near).sum(1).clamp(min=1e-6).log().mean()
 

@@ -28,7 +28,8 @@ DESCRIBED_SCENES = (
 )
 OTHER_SCENE_SHARE = 0.1
 CONTEXT_SHARE = 0.5
-PHONES_AHEAD = 4  # rows: what will soon be said, so that it is read before
+LETTERS_AHEAD = (0, 3, 6)  # rows: what is said next, and what will soon be, so that it is read before
+PHONES_AHEAD = 4  # rows
 
 Said = tuple[int, Reference]  # a line said before: who, and how
 
@@ -43,7 +44,7 @@ class Sample:
     token_ids: torch.Tensor  # int64 [L]
     audio_rows: torch.Tensor  # int64 [R, K]: delay pattern, begin and end of stream included
     labels: torch.Tensor  # int64 [R, K]: what follows each row; `IGNORED` where nothing is asked
-    spoken_at: torch.Tensor  # float32 [R]: the position of the letter spoken in the row that follows; nan: not known
+    spoken_at: torch.Tensor  # float32 [R, LED]: positions of the letters spoken `LETTERS_AHEAD` later; nan: not known
     phones: torch.Tensor  # int64 [R, 2]: its phone, and the one `PHONES_AHEAD` rows later; `IGNORED` where not known
 
     @property
@@ -111,7 +112,9 @@ def make_sample(
 def _reading(
     prompts: PromptBuilder, token_ids: torch.Tensor, recordings: Sequence[tuple[Codes, bool]]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where in the prompt each row is read from, and its phones. Shapes: float32 `[R]`, int64 `[R, 2]`.
+    """Where in the prompt each row is read from, and its phones. Shapes: float32 `[R, LED]`, int64 `[R, 2]`.
+
+    Behind the last letter stands the end of the turn.
 
     Args:
         prompts: Of the checkpoint that is trained. Places are told where each letter is a token.
@@ -122,19 +125,22 @@ def _reading(
     places, phones, searched = [], [], 0
     for codes, has_words in recordings:
         count = len(prompts.delayed(codes))
-        place, phone = torch.full((count,), torch.nan), torch.full((count, 2), IGNORED)
+        place, phone = torch.full((count + max(LETTERS_AHEAD),), torch.nan), torch.full((count, 2), IGNORED)
         frame = 0
         for said in codes.said if has_words and isinstance(codes, TimedCodes) else ():
             ids = prompts.encode_text(said.text)
             found = _place_of(ids, token_ids.tolist(), searched)
             frames = slice(frame, frame + len(said.letters))
             if found is not None and len(ids) == len(said.text):  # "user" and a few more are one token
-                place[frames] = torch.from_numpy(said.letters) + found
                 searched = found + len(ids)
+                place[frames] = torch.from_numpy(said.letters) + found
+                place[frames.stop : frames.stop + 1 + max(LETTERS_AHEAD)] = searched
             phone[frames, 0] = torch.from_numpy(said.phones)
             frame = frames.stop
         phone[: max(0, frame - PHONES_AHEAD), 1] = phone[PHONES_AHEAD : max(frame, PHONES_AHEAD), 0]
-        places.append(place)
+        ahead = torch.stack([place[rows : rows + count] for rows in LETTERS_AHEAD], dim=1)
+        ahead[frame + 1 :] = torch.nan
+        places.append(ahead)
         phones.append(phone)
     return torch.cat(places), torch.cat(phones)
 
