@@ -18,7 +18,7 @@ from studio.conversation import MAX_SPEAKERS
 from studio.draft import Draft, Row
 from studio.durable import settle, write_durably
 from studio.errors import StudioError
-from studio.export.bundle import mix_file, slug
+from studio.export.bundle import mix_file
 from studio.export.cues import as_srt, cues_of
 from studio.export.origin import Origin, voices_of
 from studio.export.sounds import SoundForm
@@ -27,7 +27,7 @@ from studio.script_files.said import told_at_once
 from studio.script_files.tables import read_table, seed_of
 from studio.speech import Progress, SpeechRequest, SpokenLines, readings_of
 from studio.takes import Reading
-from studio.text import clean, speakable
+from studio.text import clean, slug, speakable
 from studio.voice_library import VoiceLibrary
 from studio.voices import LibraryVoice
 

@@ -26,6 +26,23 @@ def clean(text: str) -> str:
     return unicodedata.normalize("NFC", "".join(kept))
 
 
+def slug(words: str, absent: str, longest: int = 40, *, any_script: bool = False) -> str:
+    """Words as part of a file name: small letters and digits, joined by hyphens.
+
+    Args:
+        words: From anybody.
+        absent: What to take instead where nothing is left of them.
+        longest: How many characters at most.
+        any_script: Letters of any script stay; else they become ASCII, and those that cannot are left out.
+    """
+    if any_script:
+        plain = re.sub(r"[\W_]+", "-", words.lower())
+    else:
+        ascii_only = unicodedata.normalize("NFKD", words.replace("ß", "ss")).encode("ascii", "ignore").decode()
+        plain = re.sub(r"[^a-z0-9]+", "-", ascii_only.lower())
+    return plain.strip("-")[:longest].strip("-") or absent
+
+
 def speakable(text: str) -> bool:
     """Whether there is a letter or a number to speak, in any script."""
     return any(unicodedata.category(char)[0] in "LN" for char in text)

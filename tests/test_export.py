@@ -13,7 +13,7 @@ import soundfile
 
 from studio.audio import Audio
 from studio.errors import BadConversation, BadSetting
-from studio.export.bundle import line_name, mix_file, slug, stem_names, write_bundle
+from studio.export.bundle import line_name, mix_file, stem_names, write_bundle
 from studio.export.cues import as_labels, as_srt, as_vtt, cues_of
 from studio.export.origin import Origin, VoiceOrigin, voices_of
 from studio.export.sounds import FORMS, headroom, sound_file, sound_form
@@ -230,21 +230,6 @@ def test_the_page_asks_nothing_of_other_sites_and_escapes_what_people_wrote(tmp_
     assert "<h1>Kitchen &lt;b&gt;</h1>" in page
     assert 'src="mix.mp3"' in page
     assert 'data-start="0.0" data-stop="0.2"' in page
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("Alma", "alma"),
-        ("Jörg Groß", "jorg-gross"),
-        ("../../x", "x"),
-        ("CON", "con"),
-        ("小明", "absent"),
-        ("", "absent"),
-    ],
-)
-def test_names_of_files_hold_no_surprises(name: str, expected: str):
-    assert slug(name, "absent") == expected
 
 
 def test_voices_are_told_with_their_origin(voices: VoiceLibrary):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from studio.errors import BadConversation
-from studio.text import check_length, clean, control_tokens, speakable, words_wrong
+from studio.text import check_length, clean, control_tokens, slug, speakable, words_wrong
 
 ANY_TEXT = st.text(st.characters(codec=None))  # lone surrogates too
 
@@ -78,3 +78,22 @@ def test_too_long_a_text_is_refused_with_both_counts():
 )
 def test_words_wrong_are_counted_by_the_fewest_changes(heard: str, wrong: int):
     assert words_wrong("Good morning, come in.", heard) == wrong
+
+
+@pytest.mark.parametrize(
+    ("name", "plain", "any_script"),
+    [
+        ("Alma", "alma", "alma"),
+        ("Jörg Groß", "jorg-gross", "jörg-groß"),
+        ("../../x", "x", "x"),
+        ("CON", "con", "con"),
+        ("小明", "absent", "小明"),
+        ("… _", "absent", "absent"),
+        ("", "absent", "absent"),
+        ("ab c", "ab", "ab"),
+    ],
+)
+def test_names_of_files_hold_no_surprises(name: str, plain: str, any_script: str):
+    longest = 3 if name == "ab c" else 40
+    assert slug(name, "absent", longest) == plain
+    assert slug(name, "absent", longest, any_script=True) == any_script

@@ -10,8 +10,6 @@ Where dividers make several conversations, each has a folder: `conversation-1/` 
 """
 
 import json
-import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -24,15 +22,10 @@ from studio.export.page import as_page
 from studio.export.sounds import SoundForm, headroom, scaled, sound_file
 from studio.export.timeline import as_timeline
 from studio.takes import Placement, Reading
+from studio.text import slug
 
 Part = tuple[str, bytes]
 NOTHING = "Nothing is spoken yet. Press Generate first: what is heard is what is exported."
-
-
-def slug(name: str, absent: str) -> str:
-    """A name as part of a file name: small letters, digits and hyphens."""
-    plain = unicodedata.normalize("NFKD", name.replace("ß", "ss")).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:40].strip("-") or absent
 
 
 def mix_file(reading: Reading, form: SoundForm, origin: Origin) -> bytes:

@@ -16,12 +16,12 @@ from studio.audio import shown_name
 from studio.batch_queue import REPORT, BatchItem, BatchProgress, batch_archive, finished, read_batch, run_batch
 from studio.durable import write_durably
 from studio.errors import BadSetting, StudioError
-from studio.export.bundle import slug
 from studio.export.origin import Origin
 from studio.export.sounds import FORMS, sound_form
 from studio.sampling import Sampling
 from studio.script_files.reading import decoded
 from studio.speech import Progress, SpeechRequest, SpokenLines
+from studio.text import slug
 from studio.ui.answers import told
 from studio.ui.handed_out import handed_out
 from studio.ui.studio import Studio

@@ -13,13 +13,14 @@ from typing import Any
 import gradio as gr
 
 from studio.errors import BadConversation, StudioError
-from studio.export.bundle import NOTHING, mix_file, slug, write_bundle
+from studio.export.bundle import NOTHING, mix_file, write_bundle
 from studio.export.cues import as_labels, as_srt, as_vtt, cues_of
 from studio.export.origin import Origin, voices_of
 from studio.export.sounds import FORMS, SoundForm, sound_form
 from studio.project import Project
 from studio.project_store import GONE, ProjectStore
 from studio.takes import Reading
+from studio.text import slug
 from studio.ui.answers import told
 from studio.ui.handed_out import Maker, handed_out
 from studio.ui.studio import Studio

@@ -19,6 +19,7 @@ from studio.lab.compare import ORIGINAL
 from studio.lab.listening import level_matched
 from studio.lab.metrics import fitted
 from studio.lab.pictures import codes_for_page, mel_for_page
+from studio.text import slug
 from studio.workspace import Workspace
 
 INDEX = "clip.json"
@@ -70,7 +71,7 @@ class KeptClip:
         """Write a version: its sound at the clip's rate and, where it has them, its codes."""
         sound = fitted(made.audio.resampled(self._rate), self._length)
         number = len(self.view["versions"])
-        stem = f"{number}-{re.sub(r'[^a-z0-9]+', '-', made.title.lower()).strip('-')}"[:100]
+        stem = f"{number}-{slug(made.title, 'sound', 90)}"
         clip = self.view["name"]
         write_wav(sound, self._folder / f"{stem}.wav")
         if made.stored:
@@ -82,7 +83,7 @@ class KeptClip:
         self.view["versions"].append(
             {
                 "title": made.title,
-                "name": file_stem(made.title if made.title.startswith(clip) else f"{clip} {made.title}"),
+                "name": file_stem(made.title if made.title == clip else f"{clip} {made.title}"),
                 "file": f"{stem}.wav",
                 "codes": f"{stem}.npz" if made.stored else "",
                 "gain": None,
@@ -106,7 +107,7 @@ class KeptClip:
 
 def file_stem(words: str) -> str:
     """What a downloaded file is called, without its suffix: letters of any script and digits, joined by hyphens."""
-    return re.sub(r"[\W_]+", "-", SOUND_SUFFIX.sub("", words).lower()).strip("-")[:100] or "sound"
+    return slug(SOUND_SUFFIX.sub("", words), "sound", 100, any_script=True)
 
 
 def find_clip(clips: Workspace, token: Any) -> tuple[dict[str, Any], Path]:

@@ -15,11 +15,10 @@ import gradio as gr
 
 from studio.audio import shown_name
 from studio.errors import BadSetting, StudioError
-from studio.export.bundle import slug
 from studio.project import MAX_TITLE_CHARACTERS, Project
 from studio.project_file import ENDING, open_project, save_project
 from studio.project_store import ProjectStore
-from studio.text import clean
+from studio.text import clean, slug
 from studio.ui.answers import told
 from studio.ui.editor import read_draft
 from studio.ui.export_panel import project_of

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import re
 import threading
 import time
 from collections import OrderedDict
@@ -17,6 +16,7 @@ from studio.lab.metrics import loudness_lufs
 from studio.lab.pictures import codes_for_page, mel_for_page
 from studio.project import KeptTake, Project
 from studio.takes import Reading, Stop
+from studio.text import slug
 from studio.workspace import Workspace
 
 ROUTE = "files"  # where the web app serves a folder's files: /files/TOKEN/NAME
@@ -125,7 +125,7 @@ def _view(reading: Reading, title: str) -> Data:
     audio = reading.audio
     return {
         "title": title,
-        "file_name": f"{re.sub(r'[^a-z0-9]+', '-', title.lower())}.wav",
+        "file_name": f"{slug(title, 'conversation')}.wav",
         "seconds": round(audio.duration_seconds, 4),
         "peaks": peaks_for_page(audio),
         "mel": mel_for_page(audio),

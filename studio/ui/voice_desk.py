@@ -17,6 +17,7 @@ from studio.lab.codemap import StoredCodes
 from studio.lab.doctor import Finding, advised, examine, health
 from studio.lab.mends import Mend, Trim, in_words, kept_samples, mended, on_recording
 from studio.lab.metrics import Reference as Compared
+from studio.text import slug
 from studio.ui.answers import answering_page
 from studio.ui.kept_clips import KeptClip, Made, pictures
 from studio.ui.project_view import ROUTE
@@ -162,7 +163,10 @@ class VoiceDesk:
         token, folder = self._studio.readings.make()
         (folder / "voice.zip").write_bytes(pack(self._studio.voices, voice))
         self._studio.voices.remember_copy(voice.id, EXPORTED, token)
-        return {"url": f"{ROUTE}/{token}/voice.zip", "file_name": f"{_file_stem(voice.name)}.voice.zip"}
+        return {
+            "url": f"{ROUTE}/{token}/voice.zip",
+            "file_name": f"{slug(voice.name, 'voice', any_script=True)}.voice.zip",
+        }
 
     # ---- what the page is told ----
 
@@ -250,8 +254,3 @@ def _sound_facts(audio: Audio) -> list[tuple[str, str]]:
         ("Duration", f"{audio.duration_seconds:.2f} s"),
         ("Level", f"{audio.rms_dbfs:.1f} dBFS"),
     ]
-
-
-def _file_stem(name: str) -> str:
-    kept = "".join(char if char.isalnum() else "-" for char in name.lower()).strip("-")
-    return kept or "voice"
