@@ -11,7 +11,17 @@ from studio.ui.voice_api import voice_endpoint
 from studio.ui.voices_tab import voices_tab
 
 SCRIPTS = (
-    *("core.js", "pictures.js", "player.js", "live.js", "editor.js", "takes.js", "sound_view.js", "status.js"),
+    *(
+        "core.js",
+        "pictures.js",
+        "player.js",
+        "live.js",
+        "editor.js",
+        "takes.js",
+        "sound_view.js",
+        "status.js",
+        "hints.js",
+    ),
     *("bench.js", "measures.js", "blind.js"),
     *("trim.js", "doctor.js", "voices.js"),
 )

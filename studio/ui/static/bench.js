@@ -1,8 +1,9 @@
 /* The listening bench: versions of a clip on one clock, a loop, levels matched by LUFS, and their pictures.
    Value: {clips: [{name, token, rate, seconds, versions: [{title, name, file, codes, gain, note, facts}]}], empty,
-   desk}: `desk` is remembered by the browser, so that a reload finds all this again.
+   desk, play}: `desk` is remembered by the browser, so that a reload finds all this again; `play` is the version of a
+   new clip that is heard at once.
    Keys: 1 to 9 switch, 0 is the first version (the original), up and down go through all, b is the one heard before, space
-   plays, left and right move, [ and ] set the loop. */
+   plays, left and right move, [ and ] set the loop. On the code map left and right go by frame, and Enter hears it. */
 "use strict";
 
 window.HiggsStudio.mountBench = (element, props, watch, server) => {
@@ -22,6 +23,9 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
   let dragging = null; // {from, to, kind}
   let frame = 0;
   let wasPlaying = false;
+  let once = null; // {from, to, run}: frames that are heard, or were heard last
+  let cursor = 0; // the frame that the keys stand at on the code map
+  let byPointer = false; // whether what was done last was done by a pointer
 
   const item = () => clips[shown];
   const version = () => item()?.versions[player.heard];
@@ -53,12 +57,13 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
     const canvas = make("canvas", { role: "img" });
     const mark = make("div", { class: "hs-region", "aria-hidden": "true", hidden: true });
     const head = make("div", { class: "hs-playhead", "aria-hidden": "true" });
-    const plots = make("div", { class: "hs-plots" }, canvas, mark, head);
+    const frames = make("div", { class: "hs-frames", role: "slider", tabindex: 0, "aria-label": "Code map, frame", "aria-valuemin": 0, hidden: true, onkeydown: stepped, onfocus: () => stand(frameNow()) }, make("i", {}));
+    const plots = make("div", { class: "hs-plots" }, canvas, mark, head, frames);
     const readout = make("p", { class: "hs-readout", "aria-hidden": "true" }, "\u00a0");
     const zoom = make("div", { class: "hs-zoom" }, button("Zoom out", "−", () => rescale(2)), button("Zoom in", "+", () => rescale(0.5)), button("Show all", "⤢", () => { view = whole(); draw(); }));
     const other = make("select", { class: "hs-select", "aria-label": "Beside it", onchange: () => { beside = Number(other.value); draw(); } });
     const differ = make("input", { type: "checkbox", onchange: () => draw() });
-    const said = make("p", { class: "hs-quiet hs-said" });
+    const said = make("p", { class: "hs-quiet hs-said", role: "status" });
     const problem = make("p", { class: "hs-problem", role: "alert", hidden: true });
     const facts = make("dl", { class: "hs-facts" });
     const books = make("details", { class: "hs-books" });
@@ -73,7 +78,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
         make("label", { class: "hs-inline" }, loop, "Loop"), make("span", { class: "hs-inline" }, from, "to", to, "s"), all),
       problem, plots,
       make("div", { class: "hs-under" }, readout, zoom),
-      make("p", { class: "hs-quiet" }, "Drag over the pictures to loop a stretch; click the code map to hear exactly that frame.", make("span", { class: "hs-only-keys" }, " Keys: 1 to 9 switch (0 is the original), ↑ ↓ go through all, b is the one heard before, space plays, ← → move, [ and ] set the loop.")),
+      make("p", { class: "hs-quiet" }, "Drag over the pictures to loop a stretch; click the code map to hear exactly that frame.", make("span", { class: "hs-only-keys" }, " Keys: 1 to 9 switch (0 is the original), ↑ ↓ go through all, b is the one heard before, space plays, ← → move, [ and ] set the loop; on the code map (Tab goes there) ← → go by frame and Enter hears it.")),
       make("div", { class: "hs-bench-row" }, make("label", { class: "hs-inline" }, "Beside it ", other), make("label", { class: "hs-inline" }, differ, "Show differences")),
       said, facts, books, make("div", { class: "hs-bench-row" }, wav, npz));
     plots.addEventListener("pointerdown", pointed);
@@ -82,7 +87,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
     plots.addEventListener("pointercancel", () => { dragging = null; mark.hidden = true; });
     plots.addEventListener("pointerleave", () => { readout.textContent = "\u00a0"; });
     plots.addEventListener("wheel", (event) => { if (event.ctrlKey) { event.preventDefault(); rescale(event.deltaY > 0 ? 1.25 : 0.8, timeAt(event)); } }, { passive: false });
-    return { empty: make("div", { class: "hs-sound-empty" }), body, clip, versions, play, seek, time, level, loop, from, to, all, canvas, mark, head, plots, readout, other, differ, said, problem, facts, books, wav, npz };
+    return { empty: make("div", { class: "hs-sound-empty" }), body, clip, versions, play, seek, time, level, loop, from, to, all, canvas, mark, head, frames, plots, readout, other, differ, said, problem, facts, books, wav, npz };
   }
 
   /* ---- what the server sent ---- */
@@ -98,17 +103,23 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
     const kept = clips.findIndex((one) => one.token === before);
     parts.clip.replaceChildren(...clips.map((one, index) => make("option", { value: index }, one.name)));
     parts.clip.closest("label").hidden = clips.length < 2;
-    if (kept < 0) showClip(0); else { shown = kept; parts.clip.value = kept; listVersions(); listen(); }
+    if (kept < 0) showClip(0, props.value.play); else { shown = kept; parts.clip.value = kept; listVersions(); listen(); }
   }
 
-  function showClip(index) {
+  /* `play`: the version that is heard at once, if one is. */
+  function showClip(index, play = null) {
     player.clear();
-    [shown, beside, before] = [index, 0, 0];
+    forget();
+    [shown, beside, before, cursor] = [index, 0, 0, 0];
     view = whole();
     parts.clip.value = index;
     parts.loop.checked = player.loop = false;
     listVersions();
-    listen();
+    const loaded = listen();
+    if (play === null) return;
+    const { token } = item();
+    choose(play);
+    loaded.then(() => { if (item()?.token === token) player.play(0); });
   }
 
   function listVersions() {
@@ -128,10 +139,11 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
     const matched = parts.level.checked;
     [...parts.versions.querySelectorAll(".hs-gain")].forEach((place, index) => { place.textContent = gainWords(item().versions[index]); });
     parts.problem.hidden = true;
-    player.load(item().versions.map((one) => ({ url: address(one), gain: matched ? one.gain ?? 0 : 0 })), item().rate)
+    const loaded = player.load(item().versions.map((one) => ({ url: address(one), gain: matched ? one.gain ?? 0 : 0 })), item().rate)
       .catch((problem) => complain(problem.message));
     describe();
     draw();
+    return loaded;
   }
 
   function complain(words) {
@@ -141,7 +153,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
 
   function choose(index) {
     if (!item()?.versions[index]) return;
-    if (index !== player.heard) before = player.heard;
+    if (index !== player.heard) { before = player.heard; forget(); }
     player.choose(index);
     describe();
     draw();
@@ -232,8 +244,27 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
     }
     parts.canvas.dataset.codes = JSON.stringify(stack.filter((place) => place.kind === "codes").map(({ top, height: tall }) => ({ top, height: tall }))[0] ?? null);
     parts.canvas.dataset.painted = here ? `${item().token}/${player.heard}` : "";
+    placeFrames(stack.find((place) => place.kind === "codes"));
     listBooks(here?.books ?? []);
     tick();
+  }
+
+  /* What the keys take hold of lies over the code map, and lets pointers through. */
+  function placeFrames(place) {
+    parts.frames.hidden = !place;
+    if (!place) return;
+    const { columns, frame_rate: rate, rows } = place.picture;
+    cursor = Math.min(cursor, columns - 1);
+    Object.assign(parts.frames.style, { top: `${place.top}px`, height: `${place.height}px` });
+    parts.frames.setAttribute("aria-valuemax", columns - 1);
+    parts.frames.setAttribute("aria-valuenow", cursor);
+    const values = Pictures.unpack(place.picture).values;
+    const codes = Array.from({ length: rows }, (_, row) => values[row * columns + cursor]);
+    parts.frames.setAttribute("aria-valuetext", `Frame ${cursor} of ${columns}, at ${(cursor / rate).toFixed(2)} s; ${rows > 1 ? "codes" : "code"} ${codes.join(" ")}`);
+    const share = (seconds) => (seconds - view.from) / (view.to - view.from);
+    const spot = parts.frames.firstChild;
+    spot.style.left = `${100 * share(cursor / rate)}%`;
+    spot.style.width = `${100 * (share((cursor + 1) / rate) - share(cursor / rate))}%`;
   }
 
   /* The waveform as it is played, level included, from the samples themselves. */
@@ -280,6 +311,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
 
   function changed() {
     const playing = player.playing;
+    if (once && (playing ? player.run !== once.run : player.paused && player.paused !== once.from)) forget(); // something else is heard, or stood at
     parts.play.textContent = playing ? "❚❚" : "▶";
     parts.play.setAttribute("aria-label", playing ? "Pause" : "Play");
     parts.play.disabled = !player.tracks[player.heard]?.buffer;
@@ -306,7 +338,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
     const share = (now - view.from) / (view.to - view.from);
     parts.head.style.left = `${100 * share}%`;
     parts.head.hidden = share < 0 || share > 1;
-    showRegion(dragging?.wide ? dragging : player.region);
+    showRegion(dragging?.wide ? dragging : player.region ?? once);
     if (player.playing && share > 1 && !player.region) { // turn the page
       view = Pictures.zoomed({ from: now, to: now + view.to - view.from }, whole().to, 1, now, MOST_ZOOM);
       draw();
@@ -360,7 +392,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
     if (!dragging) return;
     dragging.to = seconds;
     dragging.wide ||= Math.abs(event.clientX - dragging.x) > DRAG_PIXELS;
-    showRegion(dragging.wide ? dragging : player.region);
+    showRegion(dragging.wide ? dragging : player.region ?? once);
   }
   function released(event) {
     if (!dragging) return;
@@ -377,20 +409,66 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
     tick();
   }
 
-  /* Exactly those frames, once; with Loop on, again and again. */
+  /* Exactly those frames, once, and then all of it again; with Loop on, again and again. */
   function hearFrames(codes, start, end) {
     const rate = codes.frame_rate;
     const first = Math.min(Math.floor(start * rate + 1e-6), codes.columns - 1);
     const last = Math.min(Math.max(first + 1, Math.ceil(end * rate - 1e-6)), codes.columns);
+    const place = { from: first / rate, to: Math.min(last / rate, item().seconds) };
+    forget();
     player.halt();
-    player.region = { from: first / rate, to: Math.min(last / rate, item().seconds) };
-    parts.said.textContent = last - first === 1 ? `Frame ${first} is heard.` : `Frames ${first} to ${last - 1} are heard.`;
-    player.play(first / rate);
+    player.region = place;
+    player.play(place.from);
+    if (!player.loop) player.region = null;
+    cursor = first;
+    if (player.playing) {
+      once = { ...place, run: player.run };
+      parts.said.textContent = last - first === 1 ? `Frame ${first} is heard.` : `Frames ${first} to ${last - 1} are heard.`;
+    }
+    changed();
   }
+  function forget() {
+    once = null;
+    parts.said.textContent = "";
+  }
+
+  /* ---- keys ---- */
+
+  const codesHere = () => pictures(player.heard)?.codes;
+  const frameNow = () => Math.floor(player.position() * codesHere().frame_rate + 1e-6);
+
+  /* Stand at a frame of the code map, and have it in sight. */
+  function stand(frame) {
+    const codes = codesHere();
+    if (!codes) return;
+    cursor = Math.min(codes.columns - 1, Math.max(0, frame));
+    const at = (cursor + 0.5) / codes.frame_rate;
+    if (at < view.from || at > view.to) view = Pictures.zoomed({ from: at, to: at + view.to - view.from }, whole().to, 1, at, MOST_ZOOM);
+    draw();
+    parts.readout.textContent = parts.frames.getAttribute("aria-valuetext");
+  }
+  function stepped(event) {
+    const codes = codesHere();
+    if (!codes || event.ctrlKey || event.metaKey || event.altKey) return;
+    const second = Math.round(codes.frame_rate);
+    const wanted = { ArrowLeft: cursor - 1, ArrowRight: cursor + 1, PageUp: cursor - second, PageDown: cursor + second, Home: 0, End: codes.columns - 1 }[event.key];
+    if (wanted !== undefined) stand(wanted);
+    else if (event.key === "Enter") hearFrames(codes, cursor / codes.frame_rate, cursor / codes.frame_rate);
+    else return;
+    event.preventDefault();
+    event.stopPropagation(); // here the arrows go by frame, not by second
+  }
+
+  /* Space plays also where a version was just chosen, whose own key is Enter; a box ticked by a pointer gives the key back. */
+  const playsBySpace = (target) => root.contains(target) && target.closest(".hs-version") || !target.closest?.("button, a, summary, [role=tab], label, input");
+  root.addEventListener("pointerdown", () => { byPointer = true; });
+  root.addEventListener("keydown", () => { byPointer = false; });
+  root.addEventListener("change", (event) => { if (byPointer && event.target.type === "checkbox") event.target.blur(); });
+  root.addEventListener("keyup", (event) => { if (event.key === " " && event.target.closest(".hs-version")) event.preventDefault(); }); // Firefox clicks then
 
   window.addEventListener("keydown", (event) => {
     if (!item() || !element.offsetParent || typing(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === " " && !event.target.closest?.("button, a, summary, [role=tab], label, input")) { event.preventDefault(); player.toggle(); }
+    if (event.key === " " && playsBySpace(event.target)) { event.preventDefault(); player.toggle(); }
     else if (/^[0-9]$/.test(event.key)) choose(Math.max(0, event.key - 1));
     else if (event.key === "b") choose(before);
     else if (event.key === "[" || event.key === "]") {

@@ -4,11 +4,12 @@
 window.HiggsStudio.Pictures = (() => {
   const { bytesOf, scale, VIRIDIS, CIVIDIS } = window.HiggsStudio;
   const DIVERGING = scale(["#2166ac", "#67a9cf", "#d1e5f0", "#f7f7f7", "#fddbc7", "#ef8a62", "#b2182b"]); // blue, white, red
+  const DIVERGING_DARK = scale(["#9eb0ff", "#5aa3da", "#2d7597", "#194155", "#11181d", "#270c01", "#501802", "#8a3f2a", "#c37469", "#ffacac"]); // the same with a dark middle: Crameri's berlin
   const RANGE_DB = 80; // of a mel picture's 256 steps
   const SHOWN_DIFFERENCE_DB = 40;
   const MEL = { colours: VIRIDIS, most: 255, upward: true };
   const CODES = (picture) => ({ colours: CIVIDIS, most: picture.size - 1, upward: false });
-  const DIFFERENCE = { colours: DIVERGING, most: 255, upward: true };
+  const difference = () => ({ colours: document.body.classList.contains("dark") ? DIVERGING_DARK : DIVERGING, most: 255, upward: true });
   const DIFFERENT = { colours: CIVIDIS, most: 1, upward: false };
 
   /* Bytes are unpacked once; drawing works on typed arrays. */
@@ -23,7 +24,8 @@ window.HiggsStudio.Pictures = (() => {
 
   /* A block of values as an image, stretched over its stretch of time; lowest row at the bottom where `upward`. */
   function paint(pen, box, picture, from, to, x, { colours, most, upward }) {
-    if (!picture.image) {
+    if (!picture.image || picture.colours !== colours) { // the theme may have changed
+      picture.colours = colours;
       const { rows, columns, values } = unpack(picture);
       const pixels = new ImageData(columns, rows);
       for (let row = 0; row < rows; row += 1) {
@@ -131,5 +133,5 @@ window.HiggsStudio.Pictures = (() => {
     return ` · frame ${column} · codebook ${row + 1} · code ${values[row * columns + column]}`;
   }
 
-  return { MEL, CODES, DIFFERENCE, DIFFERENT, unpack, paint, melDifference, comparable, codeDifference, caption, axis, prepare, zoomed, melWords, codeWords };
+  return { MEL, CODES, get DIFFERENCE() { return difference(); }, DIFFERENT, unpack, paint, melDifference, comparable, codeDifference, caption, axis, prepare, zoomed, melWords, codeWords };
 })();

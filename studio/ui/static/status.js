@@ -24,7 +24,7 @@ window.HiggsStudio.mountStatus = (element, props, watch, server, trigger) => {
   const show = () => {
     const value = props.value ?? {};
     const state = value.state ?? "idle";
-    if (state !== before) spoken.textContent = state === "running" ? "Speaking" : value.text ?? "";
+    if (state !== before) spoken.textContent = value.text ?? "";
     if (state === "done" && before === "running") document.querySelector("#hs-result")?.scrollIntoView({ block: "nearest", behavior: "smooth" });
     before = state;
     element.querySelector(".hs-status").dataset.state = state;
@@ -70,7 +70,7 @@ window.HiggsStudio.mountStatus = (element, props, watch, server, trigger) => {
   show();
 };
 
-/* Ctrl+Enter (or Cmd+Enter) speaks, Escape stops. */
+/* Ctrl+Enter (or Cmd+Enter) does what the tab is for (speaks, compares), Escape stops it. */
 window.addEventListener("keydown", (event) => {
   const press = (id) => {
     const button = document.querySelector(`${id}:not([disabled])`);
@@ -79,7 +79,9 @@ window.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     press("#hs-generate");
+    press("#hs-lab-compare");
   } else if (event.key === "Escape") {
     press("#hs-stop");
+    press("#hs-lab-stop");
   }
 });
