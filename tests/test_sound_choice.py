@@ -11,7 +11,7 @@ import pytest
 from studio.errors import BadAudio
 from studio.project import Project
 from studio.project_store import ProjectStore
-from studio.ui.lab_desk import LabDesks
+from studio.ui.lab_desk import Desk, LabDesks
 from studio.ui.sound_choice import OWN, TAKE, SoundChoice, choices, sound_choice
 from studio.voice_library import VoiceLibrary
 from studio.workspace import Workspace
@@ -81,7 +81,7 @@ def test_a_long_conversation_is_not_run_through_codecs(studio: Any, choice: Soun
 def test_after_a_reload_what_is_still_there_is_chosen_again(studio: Any, choice: SoundChoice) -> None:
     kept, gone = (f"{OWN}{studio.readings.make()[0]}" for _ in range(2))
     studio.readings.remove(gone.removeprefix(OWN))
-    desk = {"own": {kept: "me.wav", gone: "old.wav"}, "sounds": ["bundled:alma", kept, gone, f"{TAKE}nobody"]}
+    desk = Desk(own={kept: "me.wav", gone: "old.wav"}, sounds=["bundled:alma", kept, gone, f"{TAKE}nobody"])
     again = choice.again(studio, desk, None)
     assert again[choice.own] == {kept: "me.wav"}
     assert again[choice.sounds]["value"] == ["bundled:alma", kept]

@@ -69,10 +69,11 @@ class ComparePanel:
             running = comparisons.start(owner, lambda: work(studio.codecs, studio.readings, sounds, pairs, run))
             started = time.monotonic()
 
-            def shown(state: Data, busy: bool) -> Data:
+            def shown(state: Data, busy: bool, keep: bool = True) -> Data:
                 """Everything, each time: a view in a tab that was never opened keeps only the last it was sent."""
                 table, tokens = run.table, [clip["token"] for clip in run.clips]
-                self.sound.desks.change(token, clips=tokens, measures=table, said=state, busy=busy)
+                if keep:
+                    self.sound.desks.change(token, clips=tokens, measures=table, said=state, busy=busy)
                 return {
                     desk: token,
                     self.status: state,
@@ -90,12 +91,15 @@ class ComparePanel:
 
             try:
                 yield shown(progress(run, running), busy=True)
-                last = (0, 0, True, False)
+                last = (0, 0, 0, True, False)
+                kept = (0, 0, 0)
                 for _ in running.given(POLL_SECONDS):
-                    now = (len(run.results), run.measured, running.waiting, running.stopping)
+                    done = len(run.results)
+                    now = (done, run.measured, len(run.originals), running.waiting, running.stopping)
+                    clip = (len(run.clips), done // len(pairs), len(run.originals))  # begun, can be heard, measured
                     if now != last:
-                        last = now
-                        yield shown(progress(run, running), busy=True)
+                        yield shown(progress(run, running), busy=True, keep=clip != kept)
+                        last, kept = now, clip
             finally:
                 comparisons.finish(owner, running)
             said = ended_words(run, running, time.monotonic() - started)
@@ -132,24 +136,24 @@ class ComparePanel:
 
         def find_again(token: Any, project: Any) -> Data:
             nothing = {bench: {"clips": [], "empty": NOTHING_HEARD}, measures: Run(0, ()).table, blind: {"clips": []}}
-            token, kept = self.sound.desks.resumed(token)
-            if not kept:
+            token, kept, views = self.sound.desks.resumed(token)
+            if not token:
                 return nothing | {desk: ""}
-            chosen = set(kept.get("codecs", AT_FIRST))
+            chosen = AT_FIRST if kept.codecs is None else {*kept.codecs}
             shown = nothing | {
                 desk: token,
-                self.slow: bool(kept.get("slow")),
+                self.slow: kept.slow,
                 **{
                     self.settings[family.key]: [offer.key for offer in family.offers if offer.key in chosen]
                     for family in studio.codecs.families
                 },
                 **self.sound.again(studio, kept, project),
-                bench: {"clips": kept["views"], "empty": NOTHING_HEARD, "desk": token},
+                bench: {"clips": views, "empty": NOTHING_HEARD, "desk": token},
             }
-            if not kept["views"]:
+            if not views:
                 return shown
-            compared = {measures: kept["measures"], blind: {"clips": kept["views"]}, clips: kept["clips"]}
-            return shown | compared | {self.status: kept["said"]}
+            compared = {measures: kept.measures, blind: {"clips": views}, clips: kept.clips}
+            return shown | compared | {self.status: kept.said}
 
         return page.load(
             find_again,

@@ -5,19 +5,46 @@ sounds and codes themselves lie in folders of their own (`kept_clips.py`).
 """
 
 import json
+import logging
 import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from studio.durable import write_durably
+from studio import strict_json
+from studio.durable import UNFINISHED
 from studio.errors import StudioError
 from studio.ui.kept_clips import find_clip
 from studio.workspace import Workspace
 
 FILE = "desk.json"
-INTERRUPTED = "The page was loaded again while this was going on: what was there by then was kept."
-NOT_MEASURED = "interrupted before it was measured"
+INTERRUPTED = "This is what there was when the page was opened. Compare again for the rest."
+NOT_MEASURED = "not measured yet when the page was opened"
 
-Desk = dict[str, Any]
+Data = dict[str, Any]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What one page of the lab comes back to."""
+
+    own: Mapping[str, str] = field(default_factory=dict)  # id → name of the visitor's recordings
+    sounds: Sequence[str] = ()  # ids of those that were chosen
+    codecs: Sequence[str] | None = None  # keys of the settings that were compared; None before the first time
+    slow: bool = False  # whether the slow measures were asked for
+    clips: Sequence[str] = ()  # tokens of what was compared
+    measures: Data = field(default_factory=dict)  # the table of it
+    said: Data = field(default_factory=dict)  # how far it is, as the status line takes it
+    busy: bool = False  # whether it goes on
+
+
+TYPES = {
+    **{"own": dict, "sounds": list, "codecs": list, "slow": bool},
+    **{"clips": list, "measures": dict, "said": dict, "busy": bool},
+}
 
 
 class LabDesks:
@@ -25,10 +52,12 @@ class LabDesks:
 
     def __init__(self, files: Workspace) -> None:
         self._files = files
-        self._guard = threading.Lock()
+        self._guard = threading.Lock()  # of reading, changing and writing, which takes a few ms
 
     def change(self, token: str, **facts: Any) -> str:
-        """Put facts on a desk in place of those of the same name; a new desk where there is none.
+        """Put facts (fields of `Desk`) on a desk; a new desk where there is none.
+
+        What the disk does not take is only missing after a reload, so it is no error.
 
         Returns:
             The token of the desk.
@@ -36,47 +65,61 @@ class LabDesks:
         with self._guard:
             desk = self._read(token)
             if desk is None:
-                desk = {}
+                desk = Desk()
                 token, _ = self._files.make()
             folder = self._files.find(token)
             assert folder is not None  # it was found, or has just been made
-            write_durably(folder / FILE, json.dumps(desk | facts, ensure_ascii=False).encode())
+            try:
+                _write(replace(desk, **facts), folder)
+            except OSError as problem:
+                log.warning("what a reload is to find again could not be written (%s)", problem.strerror)
         return token
 
-    def resumed(self, token: Any) -> tuple[str, Desk]:
-        """A copy of a desk, with the clips as the page takes them; empty where there is none.
+    def resumed(self, token: Any) -> tuple[str, Desk, list[Data]]:
+        """The token of a copy of a desk, the copy, and the clips as the page takes them; no token where there is none.
 
         A comparison whose clips were swept is gone as a whole, since its table would speak of sounds nobody can hear.
         """
         desk = self._read(token) if isinstance(token, str) else None
         if desk is None:
-            return "", {}
-        copy = self.change("", **desk)
-        try:
-            desk["views"] = [find_clip(self._files, clip)[0] for clip in desk.get("clips", [])]
-        except StudioError:
-            return copy, desk | {"views": [], "clips": []}
-        for sound in desk.get("own", {}):
+            return "", Desk(), []
+        copy = self.change("", **vars(desk))
+        for sound in desk.own:
             self._files.find(sound.rpartition(":")[2])  # looked at, so it is not swept
-        if desk.get("busy"):
-            desk["said"] = {"state": "done", "text": INTERRUPTED}
-            _end_waiting(desk["measures"])
-        return copy, desk
+        try:
+            views = [find_clip(self._files, clip)[0] for clip in desk.clips]
+        except StudioError:
+            return copy, replace(desk, clips=()), []
+        if desk.busy:
+            desk = replace(desk, said={"state": "done", "text": INTERRUPTED}, measures=_none_waiting(desk.measures))
+        return copy, desk, views
 
     def _read(self, token: str) -> Desk | None:
         folder = self._files.find(token)
         if folder is None or not (folder / FILE).is_file():
             return None
-        desk: Desk = json.loads((folder / FILE).read_text("utf-8"))
-        return desk
+        try:
+            return Desk(**strict_json.keys(json.loads((folder / FILE).read_text("utf-8")), TYPES, FILE))
+        except (OSError, ValueError, StudioError) as problem:
+            log.warning("what a reload is to find again could not be read (%s)", problem)
+            return None
 
 
-def _end_waiting(measures: dict[str, Any]) -> None:
-    """Nothing more comes: cells that waited for their measures say so."""
+def _write(desk: Desk, folder: Path) -> None:
+    """Whole or not at all; a power cut may cost it, which is no reason to wait for the disk while codecs are timed."""
+    facts = {name: value for name, value in vars(desk).items() if value is not None}
+    part = folder / f"{FILE}{UNFINISHED}"
+    part.write_text(json.dumps(facts, ensure_ascii=False), "utf-8")
+    part.replace(folder / FILE)
+
+
+def _none_waiting(measures: Data) -> Data:
+    """A table of which nothing more comes: cells that waited for their measures say so."""
+    rows = []
     for row in measures["rows"]:
-        if row["pending"]:
-            row["pending"] = False
-            row["reasons"] = [
-                NOT_MEASURED if column.get("better") and cell is None else reason
-                for column, cell, reason in zip(measures["columns"], row["cells"], row["reasons"], strict=True)
-            ]
+        reasons = [
+            NOT_MEASURED if row["pending"] and column.get("better") and cell is None else reason
+            for column, cell, reason in zip(measures["columns"], row["cells"], row["reasons"], strict=True)
+        ]
+        rows.append(row | {"pending": False, "reasons": reasons})
+    return measures | {"rows": rows}

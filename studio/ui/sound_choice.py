@@ -127,17 +127,13 @@ class SoundChoice:
 
     def again(self, studio: Studio, desk: Desk, project: Any) -> Data:
         """What was chosen before the page was loaded again, as far as it is still there."""
-        own = {
-            sound_id: name
-            for sound_id, name in desk.get("own", {}).items()
-            if studio.readings.find(sound_id[len(OWN) :])
-        }
+        own = {sound_id: name for sound_id, name in desk.own.items() if studio.readings.find(sound_id[len(OWN) :])}
         try:
             offers = choices(studio, own, _open_project(studio, project))
         except StudioError:  # the project is damaged, which its own tab says
             offers = choices(studio, own, None)
         there = {sound_id for _, sound_id in offers}
-        chosen = [sound_id for sound_id in desk.get("sounds", []) if sound_id in there]
+        chosen = [sound_id for sound_id in desk.sounds if sound_id in there]
         return {self.own: own, self.sounds: gr.update(choices=offers, value=chosen)}
 
 
