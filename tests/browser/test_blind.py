@@ -9,7 +9,7 @@ from zipfile import ZipFile
 import pytest
 import soundfile
 import yaml
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.lab import HIGGS, PCM, choose_codecs, compare, lab_tab, open_lab
 
@@ -95,6 +95,44 @@ def test_an_answer_counts_only_after_everything_was_heard(blind: Page):
     panel.get_by_role("button", name="Leave the test").click()
 
 
+def test_what_was_only_passed_over_was_not_heard(blind: Page):
+    panel = blind.locator(BLIND)
+    panel.get_by_role("button", name="MUSHRA").click()
+    panel.get_by_label("Listener").fill("Ann")
+    panel.get_by_role("button", name="Start").click()
+    expect(panel.get_by_label("Play", exact=True)).to_be_enabled()
+    blind.keyboard.press("0")
+    expect(panel.locator(".hs-hear[data-heard]")).to_have_count(1)
+    panel.locator(".hs-blind").evaluate("panel => panel.querySelectorAll('.hs-rate input').forEach(one => one.focus())")
+    expect(panel.locator(".hs-hear").nth(4)).to_have_attribute("data-heard", "")  # where the focus stayed
+    expect(panel.locator(".hs-hear[data-heard]")).to_have_count(2)
+    panel.get_by_role("button", name="Leave the test").click()
+
+
+def test_what_a_test_that_was_left_still_loads_is_not_heard_in_the_next(blind: Page):
+    panel, held = blind.locator(BLIND), []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    urls = "() => document.querySelector('#hs-blind .hs-blind').player.tracks.map(track => track.url)"
+    panel.get_by_role("button", name="ABX").click()
+    blind.route(STIMULUS, hold, times=1)
+    with blind.expect_request(STIMULUS):
+        panel.get_by_role("button", name="Start").click()
+    panel.get_by_role("button", name="Leave the test").click()
+    panel.get_by_role("button", name="Start").click()
+    expect(panel.get_by_label("Play", exact=True)).to_be_enabled()
+    before = blind.evaluate(urls)
+    late = held[0].request.url
+    with blind.expect_response(late):
+        held[0].fulfill(response=blind.request.get(f"{late.split('/files/')[0]}/files/{before[0].split('files/')[1]}"))
+    blind.wait_for_timeout(200)
+    assert blind.evaluate(urls) == before
+    expect(panel.get_by_role("alert")).to_be_hidden()
+    panel.get_by_role("button", name="Leave the test").click()
+
+
 def test_a_short_mushra_is_rated_and_exported(blind: Page):
     panel = blind.locator(BLIND)
     panel.get_by_role("button", name="MUSHRA").click()
@@ -131,9 +169,12 @@ def test_a_short_mushra_is_rated_and_exported(blind: Page):
     assert len(Path(saved.value.path()).read_text("utf-8").splitlines()) == 1 + 2 * 4
 
 
-def test_a_blind_test_may_leave_out_what_lies_above_8_khz(blind: Page):
+@pytest.mark.parametrize("kind", ["ABX", "MUSHRA"])
+def test_a_blind_test_may_leave_out_what_lies_above_8_khz(blind: Page, kind: str):
     panel = blind.locator(BLIND)
-    panel.get_by_role("button", name="ABX").click()
+    panel.get_by_role("button", name=kind).click()
+    if kind == "MUSHRA":
+        panel.get_by_label("Listener").fill("Ann")
     panel.get_by_label("Limit all to 16 kHz").check()
     with blind.expect_response(STIMULUS) as answer:
         panel.get_by_role("button", name="Start").click()

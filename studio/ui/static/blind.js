@@ -1,7 +1,7 @@
 /* Blind tests: ABX and a short MUSHRA. The page knows files with random names and nothing else; what is what stays on the
    server until the test is done. Value: {clips: [{name, token, rate, versions: [{title}]}]}.
    ABX keys: 1, 2, 3 hear A, B, X; space plays; a and b answer. MUSHRA keys: 0 the reference, 1 to 9 the sounds.
-   Both take no answer before every sound in question was heard. */
+   Both take no answer before every sound in question was heard, for HEARD_SECONDS at least. */
 "use strict";
 
 window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
@@ -9,7 +9,10 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
   const root = element.querySelector(".hs-blind");
   const EMPTY = "Compare some codecs first: then their versions can be told apart here (ABX), or rated (MUSHRA), without knowing which is which.";
 
+  const HEARD_SECONDS = 0.2;
+
   let clips = [];
+  let loading = 0; // counts what was asked to be loaded: only the last of it may fill the player
   let phase = null; // {keys: function of a key, tick: function} of what is on the page
   let kind = "abx";
   let frame = 0;
@@ -18,6 +21,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
   const problem = make("p", { class: "hs-problem", role: "alert", hidden: true });
   const stage = make("div", {});
   root.replaceChildren(problem, stage);
+  root.player = player; // for whoever wants to look
 
   function receive() {
     const next = props.value?.clips ?? [];
@@ -58,6 +62,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
   /* ---- choosing ---- */
 
   function setup() {
+    loading += 1;
     player.clear();
     phase = null;
     if (!clips.length) { show(make("div", { class: "hs-sound-empty" }, EMPTY)); return; }
@@ -105,12 +110,17 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
       player.choose(index);
       if (!player.playing) player.play();
     }
-    const heard = new Set(); // which of them have sounded
+    const sounded = names.map(() => 0); // seconds of each, by the clock that plays
+    let last = null; // {index, now}: what sounded when it was looked at last
+    function listen() {
+      const [index, now] = [player.heard, player.context?.currentTime];
+      const sounding = player.playing && player.tracks[index]?.source && now >= player.run.when;
+      if (sounding && last?.index === index) sounded[index] += now - last.now;
+      last = sounding ? { index, now } : null;
+      if (sounded[index] >= HEARD_SECONDS) buttons[index].setAttribute("data-heard", "");
+    }
     function tick() {
-      if (player.playing && player.position() !== player.run.offset && !heard.has(player.heard)) {
-        heard.add(player.heard);
-        buttons[player.heard]?.setAttribute("data-heard", "");
-      }
+      listen();
       play.textContent = player.playing ? "❚❚" : "▶";
       play.setAttribute("aria-label", player.playing ? "Pause" : "Play");
       play.disabled = !player.tracks[player.heard]?.buffer;
@@ -121,19 +131,20 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
     }
     /* Those that have not sounded yet, in words; empty when all have. */
     function unheard() {
-      const missing = names.filter((name, index) => !heard.has(index));
+      const missing = names.filter((name, index) => sounded[index] < HEARD_SECONDS);
       return missing.length > 1 ? `${missing.slice(0, -1).join(", ")} and ${missing.at(-1)}` : missing.join("");
     }
     return { row: make("div", { class: "hs-transport" }, play, seek, time), buttons, hear, tick, unheard };
   }
   async function load(urls) {
+    const mine = ++loading;
     player.clear();
     player.loop = true;
     try {
       const { rate } = await SyncPlayer.fetch(urls[0]); // all have one, and a browser resamples badly
-      await player.load(urls.map((url) => ({ url, gain: 0 })), rate);
+      if (mine === loading) await player.load(urls.map((url) => ({ url, gain: 0 })), rate);
     } catch (trouble) {
-      complain(trouble.message);
+      if (mine === loading) complain(trouble.message);
     }
   }
 

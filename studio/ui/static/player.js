@@ -8,7 +8,7 @@ window.HiggsStudio.SyncPlayer = class {
   static decoded = new Map(); // address -> promise of {rate, channels}; the newest few
   static KEPT = 48;
   static LIMIT_HZ = 7600; // "limited to 16 kHz": nothing is left at 8 kHz
-  static LIMIT_TAPS = 255;
+  static LIMIT_TAPS = 127 / 24000; // on each side, by the sample rate: as steep at any rate
 
   /* tell() is called when it starts, stops, or has more to play. */
   constructor(tell) {
@@ -91,8 +91,10 @@ window.HiggsStudio.SyncPlayer = class {
     if (!this.limited) { this.sum.connect(this.context.destination); return; }
     if (!this.filter) {
       const { LIMIT_HZ, LIMIT_TAPS, lowPass } = HiggsStudio.SyncPlayer;
-      const buffer = this.context.createBuffer(1, LIMIT_TAPS, this.context.sampleRate);
-      buffer.copyToChannel(lowPass(LIMIT_HZ / this.context.sampleRate, LIMIT_TAPS), 0);
+      const { sampleRate } = this.context;
+      const count = 2 * Math.round(LIMIT_TAPS * sampleRate) + 1;
+      const buffer = this.context.createBuffer(1, count, sampleRate);
+      buffer.copyToChannel(lowPass(LIMIT_HZ / sampleRate, count), 0);
       this.filter = this.context.createConvolver();
       this.filter.normalize = false;
       this.filter.buffer = buffer;
