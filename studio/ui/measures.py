@@ -106,6 +106,8 @@ def _column(name: str) -> dict[str, Any]:
                 "name": name.replace(" at 16 kHz", ""),
                 "group": LIMITED if limited else FULL if full else BOTH,
                 "better": measure.better,
+                "first": key == "log_mel",  # what the chart shows until another is chosen
+                "judged": key == "mos",  # of each sound alone, so what the original gets is worth a line
                 "digits": DIGITS.get(key, 2),
                 "about": f"{measure.source}. Range: {measure.range}. Better: {measure.better}.",
             }

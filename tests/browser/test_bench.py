@@ -78,6 +78,9 @@ def test_switching_while_playing_keeps_the_position(bench: Page):
 
 def test_arrows_reach_every_version_and_b_the_one_before(bench: Page):
     names = bench.locator(f"{BENCH} .hs-version span").all_inner_texts()
+    bench.keyboard.press("ArrowDown")
+    assert heard(bench) == names[0], "the page cannot be scrolled by keys"
+    bench.locator(f"{BENCH} .hs-plots").click(position={"x": 5, "y": 5})
     for expected in (*names[1:], names[0]):
         bench.keyboard.press("ArrowDown")
         assert heard(bench) == expected
@@ -114,6 +117,24 @@ def test_everything_can_be_heard_without_its_highs(bench: Page):
     bench.keyboard.press("Escape")
     bench.locator(BENCH).get_by_label("Pause", exact=True).click()
     bench.locator(BENCH).get_by_label("Limit all to 16 kHz").uncheck()
+
+
+@pytest.mark.parametrize("rate", [24_000, 48_000, 96_000])
+def test_what_is_limited_has_nothing_above_8_khz_at_any_rate(bench: Page, rate: int):
+    taps = bench.evaluate(
+        """rate => {
+          const player = new HiggsStudio.SyncPlayer(() => {});
+          player.open(rate);
+          player.limit(true);
+          const taps = [...player.filter.buffer.getChannelData(0)];
+          player.context.close();
+          return taps;
+        }""",
+        rate,
+    )
+    response = np.abs(np.fft.rfft(taps, rate))  # a line each Hz
+    assert response[:7_000] == pytest.approx(1, abs=0.01)
+    assert response[8_000:].max() < 10 ** (-60 / 20)
 
 
 def test_levels_are_matched_and_shown_and_can_be_left_alone(bench: Page):

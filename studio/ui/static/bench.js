@@ -2,8 +2,9 @@
    Value: {clips: [{name, token, rate, seconds, versions: [{title, name, file, codes, gain, note, facts}]}], empty,
    desk, play}: `desk` is remembered by the browser, so that a reload finds all this again; `play` is the version of a
    new clip that is heard at once.
-   Keys: 1 to 9 switch, 0 is the first version (the original), up and down go through all, b is the one heard before, space
-   plays, left and right move, [ and ] set the loop. On the code map left and right go by frame, and Enter hears it. */
+   Keys: 1 to 9 switch, 0 is the first version (the original), up and down go through all while the focus is in
+   the bench, b is the one heard before, space plays, left and right move, [ and ] set the loop. On the code map left and
+   right go by frame, and Enter hears it. */
 "use strict";
 
 window.HiggsStudio.mountBench = (element, props, watch, server) => {
@@ -34,6 +35,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
 
   const parts = build();
   root.replaceChildren(parts.empty, parts.body);
+  root.tabIndex = -1; // a click anywhere in it gives it the up and down keys
   root.clock = () => player.position(); // for whoever wants to look: seconds, by the clock that plays
   root.player = player;
   watch("value", receive);
@@ -78,7 +80,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
         make("label", { class: "hs-inline" }, loop, "Loop"), make("span", { class: "hs-inline" }, from, "to", to, "s"), all),
       problem, plots,
       make("div", { class: "hs-under" }, readout, zoom),
-      make("p", { class: "hs-quiet" }, "Drag over the pictures to loop a stretch; click the code map to hear exactly that frame.", make("span", { class: "hs-only-keys" }, " Keys: 1 to 9 switch (0 is the original), ↑ ↓ go through all, b is the one heard before, space plays, ← → move, [ and ] set the loop; on the code map (Tab goes there) ← → go by frame and Enter hears it.")),
+      make("p", { class: "hs-quiet" }, "Drag over the pictures to loop a stretch; click the code map to hear exactly that frame.", make("span", { class: "hs-only-keys" }, " Keys: 1 to 9 switch (0 is the original), ↑ ↓ go through all (after a click here), b is the one heard before, space plays, ← → move, [ and ] set the loop; on the code map (Tab goes there) ← → go by frame and Enter hears it.")),
       make("div", { class: "hs-bench-row" }, make("label", { class: "hs-inline" }, "Beside it ", other), make("label", { class: "hs-inline" }, differ, "Show differences")),
       said, facts, books, make("div", { class: "hs-bench-row" }, wav, npz));
     plots.addEventListener("pointerdown", pointed);
@@ -93,14 +95,14 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
   /* ---- what the server sent ---- */
 
   function receive() {
-    const before = item()?.token;
+    const was = item()?.token;
     clips = props.value?.clips ?? [];
     if (props.value?.desk) memory.write("lab", props.value.desk);
     parts.empty.textContent = props.value?.empty ?? "";
     parts.empty.hidden = clips.length > 0;
     parts.body.hidden = !clips.length;
     if (!clips.length) { player.clear(); return; }
-    const kept = clips.findIndex((one) => one.token === before);
+    const kept = clips.findIndex((one) => one.token === was);
     parts.clip.replaceChildren(...clips.map((one, index) => make("option", { value: index }, one.name)));
     parts.clip.closest("label").hidden = clips.length < 2;
     if (kept < 0) showClip(0, props.value.play); else { shown = kept; parts.clip.value = kept; listVersions(); listen(); }
@@ -463,7 +465,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
   const playsBySpace = (target) => root.contains(target) && target.closest(".hs-version") || !target.closest?.("button, a, summary, [role=tab], label, input");
   root.addEventListener("pointerdown", () => { byPointer = true; });
   root.addEventListener("keydown", () => { byPointer = false; });
-  root.addEventListener("change", (event) => { if (byPointer && event.target.type === "checkbox") event.target.blur(); });
+  root.addEventListener("change", (event) => { if (byPointer && event.target.type === "checkbox") root.focus({ preventScroll: true }); });
   root.addEventListener("keyup", (event) => { if (event.key === " " && event.target.closest(".hs-version")) event.preventDefault(); }); // Firefox clicks then
 
   window.addEventListener("keydown", (event) => {
@@ -477,7 +479,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
       if (to - from >= FEWEST_SECONDS) region({ from, to }, true);
     } else if (event.key.startsWith("Arrow") && event.target.type !== "range" && !event.target.closest?.("[role=tab], [role=radiogroup], [role=listbox], .hs-scroll, select")) {
       const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
-      if (step) { // more versions than digits
+      if (step && root.contains(event.target)) { // more versions than digits; elsewhere they scroll the page
         event.preventDefault();
         const count = item().versions.length;
         choose((player.heard + step + count) % count);

@@ -1,6 +1,6 @@
 /* What was measured: a chart of quality over bitrate with each codec's ladder, and a table to sort and to take away.
-   Value: {columns: [{name, group, better, digits, about}], rows: [{series, pending, cells, reasons}], originals: [{cells,
-   reasons}], notes, csv, empty}. A pending row has its bits and times and waits for its measures. */
+   Value: {columns: [{name, group, better, first, judged, digits, about}], rows: [{series, pending, cells, reasons}],
+   originals: [{cells, reasons}], notes, csv, empty}. A pending row has its bits and times and waits for its measures. */
 "use strict";
 
 window.HiggsStudio.mountMeasures = (element, props, watch) => {
@@ -46,7 +46,7 @@ window.HiggsStudio.mountMeasures = (element, props, watch) => {
     body.hidden = !rows.length;
     if (!rows.length) return;
     const measures = columns.filter((column) => column.better);
-    if (!measures.some((column) => id(column) === metric)) metric = id(measures.find((column) => column.name.startsWith("Log-mel")) ?? measures[0]);
+    if (!measures.some((column) => id(column) === metric)) metric = id(measures.find((column) => column.first) ?? measures[0]);
     choice.replaceChildren(...measures.map((column) => make("option", { value: id(column), selected: id(column) === metric }, column.group === "Other" ? column.name : `${column.name} · ${column.group[0].toLowerCase()}${column.group.slice(1)}`)));
     if (save.href.startsWith("blob:")) URL.revokeObjectURL(save.href);
     save.href = URL.createObjectURL(new Blob([csv], { type: "text/csv" }));
@@ -127,7 +127,7 @@ window.HiggsStudio.mountMeasures = (element, props, watch) => {
 
   /* What the original itself gets, over all clips, where that is not known beforehand: of a predicted opinion. */
   function originalsValue(column) {
-    if (column.name !== "Predicted MOS") return null;
+    if (!column.judged) return null;
     const cells = (value().originals ?? []).map((row) => row.cells[value().columns.indexOf(column)]).filter((cell) => cell !== null);
     return cells.length ? cells.reduce((sum, cell) => sum + number(cell), 0) / cells.length : null;
   }
