@@ -1,7 +1,11 @@
 """Samples read as inference reads, the end of stream is learnt, and the packed pass is transformers' own."""
 
 import json
+import os
 import random
+import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -309,3 +313,31 @@ def test_shards_are_decided_by_their_number_and_read_end_to_end(tmp_path: Path) 
     assert np.array_equal(speech.codes(second).values, single.codes(single.utterances[0]).values)
     with pytest.raises(FileNotFoundError, match="coded_speech"):
         read_coded_speech(tmp_path)
+
+
+SHARED_STEP = """
+import torch
+from studio.training.together import Together
+together = Together()
+one, none, other = torch.full((2, 3), float(together.number)), None, torch.tensor([4.0 * together.number])
+together.average([one, none, other])
+print(one.unique().tolist(), other.tolist(), together.of_first(7.0 + together.number), together.is_first)
+"""
+
+
+def test_processes_that_train_together_take_the_same_step() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", SHARED_STEP],
+            env=os.environ | shared | {"RANK": rank},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in ("0", "1")
+    ]
+    said = [process.communicate(timeout=120)[0].strip() for process in started]
+    assert said == ["[0.5] [2.0] 7.0 True", "[0.5] [2.0] 7.0 False"]

@@ -31,6 +31,7 @@ from studio.training.coded_speech import read_coded_speech
 from studio.training.speech_model import Batch, TrainingPass, pack
 from studio.training.speech_samples import Sample, SampleDrawer, mixture_at
 from studio.training.timed_speech import PHONE_CLASSES
+from studio.training.together import Together
 
 START = MINI / "higgs-audio-v2-mini"
 STATE, LOG, CHECKPOINT = "state.pt", "log.jsonl", "checkpoint"
@@ -156,6 +157,7 @@ class Training:
         self.asks_phones = nn.Linear(self.model.config.hidden_size, 2 * PHONE_CLASSES, device=self.device)
         self.optimiser = Optimiser(self.model, self.asks_phones, recipe)
         self.mean = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        self.together = Together()
         self.step = 0
         self.seconds = 0.0
 
@@ -182,6 +184,8 @@ class Training:
 
     def save(self) -> None:
         """Write the state, and the mean of the weights as a checkpoint that anybody can load."""
+        if not self.together.is_first:
+            return
         state = {
             "model": self.model.state_dict(),
             "asks_phones": self.asks_phones.state_dict(),
@@ -201,6 +205,7 @@ class Training:
                 batch.to(self.device), self.asks_phones, self._lead(progress)
             )
         loss.backward()
+        self.together.average(each.grad for each in (*self.model.parameters(), *self.asks_phones.parameters()))
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         if torch.isfinite(norm):
             self.optimiser.step(self._rate(progress))
@@ -228,17 +233,17 @@ class Training:
 
         Args:
             batches: Where the samples come from.
-            minutes: Of this process on a CPU, by the clock on a GPU.
+            minutes: Of this process (of several the first) on a CPU, by the clock on a GPU.
             workers: Other processes that draw the samples; with any, what the corpus grows by is not seen.
         """
-        chance = random.Random(f"{self.recipe.seed} {self.step}")
-        others = DrawnByOthers(batches, f"{self.recipe.seed} {self.step}")
+        seed = f"{self.recipe.seed} {self.step} {self.together.number}"
+        chance, others = random.Random(seed), DrawnByOthers(batches, seed)
         waiting = others.drawn(workers) if workers else None
         logged, positions = list[Tensor](), 0
         clock = time.process_time if self.device.type == "cpu" else time.monotonic
         last, saved = clock(), time.monotonic()
-        while self.seconds < minutes * 60:
-            others.progress.value = progress = self.seconds / (minutes * 60)
+        while (progress := self.together.of_first(self.seconds / (minutes * 60))) < 1:
+            others.progress.value = progress
             batch = next(waiting) if waiting else batches.next(chance, progress)
             logged.append(self.take_step(batch, progress))
             positions += len(batch.positions)
@@ -254,6 +259,8 @@ class Training:
         self.save()
 
     def _log(self, losses: list[Tensor], positions: int, utterances: int) -> None:
+        if not self.together.is_first:
+            return
         means = [round(value, 3) for value in torch.stack(losses).mean(0).tolist()]
         line = {
             "step": self.step,
