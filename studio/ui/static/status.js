@@ -71,17 +71,27 @@ window.HiggsStudio.mountStatus = (element, props, watch, server, trigger) => {
 };
 
 /* Ctrl+Enter (or Cmd+Enter) does what the tab is for (speaks, compares), Escape stops it. */
-window.addEventListener("keydown", (event) => {
+{
   const press = (id) => {
     const button = document.querySelector(`${id}:not([disabled])`);
     if (button?.offsetParent) button.click();
   };
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+  const begins = (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey);
+  const begin = (event) => {
     event.preventDefault();
     press("#hs-generate");
     press("#hs-lab-compare");
-  } else if (event.key === "Escape") {
-    press("#hs-stop");
-    press("#hs-lab-stop");
-  }
-});
+  };
+  window.addEventListener("keydown", (event) => {
+    if (!begins(event) || event.target.type !== "checkbox") return;
+    event.stopPropagation(); // Gradio's boxes are ticked by any Enter
+    begin(event);
+  }, true);
+  window.addEventListener("keydown", (event) => {
+    if (begins(event)) begin(event);
+    else if (event.key === "Escape") {
+      press("#hs-stop");
+      press("#hs-lab-stop");
+    }
+  });
+}
