@@ -140,7 +140,8 @@ class CodesPanel:
         count = first.codebooks
         numbers = [str(number) for number in range(1, count + 1)]
         return {
-            self.kept: gr.update(maximum=count, value=count, visible=count > 1),
+            # Gradio refuses a slider of one place, a hidden one too.
+            self.kept: gr.update(maximum=max(2, count), value=count, visible=count > 1),
             self.silent: gr.update(choices=numbers, value=[], visible=count > 1),
             self.taken: gr.update(choices=numbers, value=[], interactive=False),
             self.second: gr.update(
