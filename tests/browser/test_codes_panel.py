@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.lab import BENCH, HIGGS, XCODEC2, choose_codecs, compare, lab_tab, open_lab
+from tests.browser.lab import BENCH, HIGGS, XCODEC2, choose_codecs, compare, heard, lab_tab, open_lab, position
 
 CODES = "#hs-codes-bench"
 
@@ -18,8 +18,8 @@ def compared(shared_studio: Page) -> Page:
     shared_studio.get_by_label("Sounds", exact=True).click()
     shared_studio.get_by_role("option", name="Voice: Bruno").click()
     shared_studio.get_by_label("Sounds", exact=True).press("Tab")
-    choose_codecs(shared_studio, [(HIGGS, "8"), (XCODEC2, "0.8")])
-    compare(shared_studio, 4)
+    choose_codecs(shared_studio, [(HIGGS, "2"), (HIGGS, "8"), (XCODEC2, "0.8")])
+    compare(shared_studio, 6)
     return shared_studio
 
 
@@ -36,8 +36,44 @@ def codes_of(page: Page, bench: str) -> np.ndarray:
         return stored["codes"]
 
 
+def choose_codes(page: Page, name: str) -> None:
+    page.get_by_label("Codes", exact=True).click()
+    page.get_by_role("option", name=name).first.click()
+
+
+def choose_other(page: Page, name: str) -> None:
+    """Looked at again until it is there: the menu follows the chosen codes a moment later."""
+    while page.get_by_label("Other clip", exact=True).input_value() != name:
+        page.get_by_label("Other clip", exact=True).click()
+        option = page.get_by_role("listbox").get_by_role("option", name=name)
+        if option.count():
+            option.click()
+        else:
+            page.keyboard.press("Escape")
+            page.wait_for_timeout(200)
+
+
+def test_the_controls_follow_the_chosen_codes(lab: Page):
+    lab_tab(lab, "Codes")
+    expect(lab.get_by_label("Codes", exact=True)).to_have_value("Alma: Higgs Audio V2 tokenizer, 8 codebooks")
+    expect(lab.locator("#hs-codes-silent input")).to_have_count(8)
+    choose_codes(lab, "Alma: Higgs Audio V2 tokenizer, 2 codebooks")
+    expect(lab.locator("#hs-codes-silent input")).to_have_count(2)
+    expect(lab.locator("#hs-codes-taken input")).to_have_count(2)
+    expect(lab.locator("#hs-codes-kept input[type=range]")).to_have_attribute("max", "2")
+    lab.get_by_label("Other clip", exact=True).click()
+    expect(lab.get_by_role("listbox").get_by_role("option")).to_contain_text(
+        ["None", "Bruno: Higgs Audio V2 tokenizer, 2 codebooks"]
+    )
+    lab.keyboard.press("Escape")
+    choose_codes(lab, "Alma: X-Codec2")
+    expect(lab.locator("#hs-codes-silent")).to_be_hidden()
+    choose_codes(lab, "Alma: Higgs Audio V2 tokenizer, 8 codebooks")
+    expect(lab.locator("#hs-codes-silent input")).to_have_count(8)
+
+
 def test_codes_come_back_as_they_were_downloaded(lab: Page, tmp_path: Path):
-    lab.keyboard.press("2")
+    lab.keyboard.press("3")
     with lab.expect_download() as saved:
         lab.locator(BENCH).get_by_role("link", name="Download codes").click()
     path = tmp_path / "alma.npz"
@@ -53,16 +89,17 @@ def test_codes_come_back_as_they_were_downloaded(lab: Page, tmp_path: Path):
 
 def test_codebooks_are_taken_from_another_clip(lab: Page):
     lab_tab(lab, "Codes")
-    lab.get_by_label("Codes", exact=True).click()
-    lab.get_by_role("option", name="Alma: Higgs").first.click()
+    choose_codes(lab, "Alma: Higgs Audio V2 tokenizer, 8 codebooks")
     expect(lab.get_by_label("Codes", exact=True)).to_have_value("Alma: Higgs Audio V2 tokenizer, 8 codebooks")
-    lab.get_by_label("Other clip", exact=True).click()
-    lab.get_by_role("option", name="Bruno: Higgs").last.click()
+    choose_other(lab, "Bruno: Higgs Audio V2 tokenizer, 8 codebooks")
     lab.locator("#hs-codes-taken").get_by_label("1", exact=True).check()
     lab.get_by_role("button", name="Decode and hear").click()
-    expect(lab.get_by_role("button", name="Decode and hear")).to_be_enabled()
     versions = lab.locator(f"{CODES} .hs-version")
     expect(versions).to_have_count(3)
+    assert heard(lab, CODES) == "1 from Bruno, 2–8 from Alma"
+    lab.wait_for_function(f"document.querySelector('{CODES} .hs-bench').clock() > 0.1")
+    expect(lab.locator("#hs-codes-note")).to_contain_text("with the shorter clip (Bruno)")
+    expect(lab.get_by_role("button", name="Decode and hear")).to_be_enabled()
     made = []
     for index in range(3):
         versions.nth(index).click()
@@ -73,10 +110,31 @@ def test_codebooks_are_taken_from_another_clip(lab: Page):
     assert np.array_equal(both[1:], first[1:, :frames])
 
 
-def test_what_does_not_fit_is_explained(lab: Page):
+def test_some_codebooks_alone_are_heard_at_once(lab: Page):
     lab_tab(lab, "Codes")
-    lab.get_by_label("Other clip", exact=True).click()
-    lab.get_by_role("option", name="Bruno: X-Codec2").last.click()
+    choose_codes(lab, "Bruno: Higgs Audio V2 tokenizer, 8 codebooks")
+    lab.get_by_role("spinbutton", name="Keep the first codebooks").fill("5")
+    lab.get_by_role("spinbutton", name="Keep the first codebooks").press("Enter")
+    lab.locator("#hs-codes-silent").get_by_label("2", exact=True).check()
     lab.get_by_role("button", name="Decode and hear").click()
-    expect(lab.get_by_text("These codes do not fit together")).to_be_visible()
+    expect(lab.locator(f"{CODES} .hs-version[aria-pressed=true] span")).to_have_text("1–5 from Bruno, without 2")
+    lab.wait_for_function(f"document.querySelector('{CODES} .hs-bench').clock() > 0.1")
+    assert position(lab) == 0, "the other bench is silent"
+
+
+def test_what_hinders_is_said_beside_it(lab: Page, tmp_path: Path):
+    lab_tab(lab, "Codes")
+    choose_codes(lab, "Alma: Higgs Audio V2 tokenizer, 8 codebooks")
+    choose_other(lab, "Bruno: Higgs Audio V2 tokenizer, 8 codebooks")
+    expect(lab.locator("#hs-codes-taken").get_by_label("1", exact=True)).to_be_enabled()
+    lab.get_by_role("button", name="Decode and hear").click()
+    expect(lab.locator("#hs-codes-note")).to_have_text(
+        "Tick what to take from the other clip (Bruno), or set it to “None”."
+    )
     expect(lab.get_by_role("button", name="Decode and hear")).to_be_enabled()
+    path = tmp_path / "broken.npz"
+    path.write_bytes(b"no codes")
+    lab.locator("#hs-codes-upload input[type=file]").set_input_files(path)
+    expect(lab.locator("#hs-codes-refused")).to_contain_text("Not added. “broken.npz” is no .npz file of codes")
+    expect(lab.locator("#hs-codes-upload").get_by_text("Drop File Here")).to_be_visible()
+    expect(lab.locator(".toast-body")).to_have_count(0)
