@@ -78,7 +78,7 @@ def higgs_family(codec: HiggsCodec, checkpoint: Checkpoint) -> CodecFamily:
     """The resident tokenizer, by numbers of codebooks."""
     kbps = codec.frame_rate * (codec.codebook_size - 1).bit_length() / 1000
     offers = (
-        Offer(f"higgs-{count}", f"{count} · {count * kbps:g} kbit/s", lambda: codec, count)
+        Offer(f"higgs-{count}", f"{count} · {count * kbps:g} kbit/s", lambda: codec, count, checkpoint.source)
         for count in range(1, codec.codebooks + 1)
     )
     about = f"{codec.sample_rate / 1000:g} kHz, by codebooks · {checkpoint.title} · licence: {checkpoint.licence}"
@@ -93,7 +93,7 @@ def xcodec2_family(checkpoint: Checkpoint, device: str) -> CodecFamily:
         return XCodec2.load(locate(checkpoint, print), device)
 
     about = f"16 kHz, one codebook · {checkpoint.title} · licence: {checkpoint.licence}"
-    offer = Offer("xcodec2", "0.8 kbit/s", load)
+    offer = Offer("xcodec2", "0.8 kbit/s", load, checkpoint=checkpoint.source)
     return CodecFamily("xcodec2", "X-Codec2", about, (offer,), checkpoint.source, neural=True)
 
 

@@ -40,6 +40,7 @@ class Report:
     """What was done, as it is printed."""
 
     codec: str
+    checkpoint: str
     written: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)  # why, by file name
     notes: dict[str, list[str]] = field(default_factory=dict)  # what was repaired or is worth knowing, by file name
@@ -100,7 +101,7 @@ def recode(chosen: argparse.Namespace) -> Report:
     most = chosen.codebooks if chosen.codebooks is not None else codec.codebooks
     if not 1 <= most <= codec.codebooks:
         raise BadSetting(f"{codec.name} has 1 to {codec.codebooks} codebooks, not {most}.")
-    report = Report(codec.name, left_out=left_out)
+    report = Report(codec.name, checkpoint.source, left_out=left_out)
     for batch in _batches(targets, codec, most, report):
         _recoded(batch, targets, codec, checkpoint, most, report)
         print(f"{len(report.written)} of {len(targets)} written.", file=sys.stderr)

@@ -117,7 +117,7 @@ def test_on_the_documented_labels_a_model_unlearns_to_stop_and_on_ours_it_does_n
         model = load_with_text_head(MINI)
         before[way] = chance_of_the_end(model, one)
         optimiser = torch.optim.AdamW(model.parameters(), 1e-3)
-        for _ in range(6):
+        for _ in range(12):
             learn(model, batch, optimiser)
         after[way] = chance_of_the_end(model, one)
     # counted by the chance of going on: the bundled model ends with a chance of nearly one

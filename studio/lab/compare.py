@@ -59,6 +59,7 @@ class Setting:
 
     codec: Codec
     codebooks: int | None = None
+    checkpoint: str = ""  # whose weights these are; a codec without any has none
 
     @property
     def label(self) -> str:
@@ -245,7 +246,7 @@ def as_table(results: Iterable[Result | Original]) -> pd.DataFrame:
 def as_csv(results: Iterable[Result | Original]) -> str:
     """The table as CSV, with "n/a" where there is no value."""
     table = as_table(results)
-    for column in ("clip", "codec", "notes"):
+    for column in ("clip", "codec", "checkpoint", "notes"):
         table[column] = table[column].map(no_formula)
     return str(table.to_csv(index=False, na_rep="n/a", quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n"))
 
@@ -267,6 +268,7 @@ COLUMNS = [
     "decode (ms)",
     "RTF",
     *(measure.column for measure in MEASURES.values()),
+    "checkpoint",
     "notes",
 ]
 
@@ -279,10 +281,11 @@ def _row(result: Result | Original) -> dict[str, Any]:
     notes = "; ".join(f"{MEASURES[key].title} n/a: {reason}" for key, reason in missing.items())
     row = {"clip": result.clip, **scores, "notes": notes}
     if isinstance(result, Original):
-        return row | {"codec": ORIGINAL, "sample rate (Hz)": result.sample_rate}
+        return row | {"codec": ORIGINAL, "checkpoint": "", "sample rate (Hz)": result.sample_rate}
     codes = result.codes
     return row | {
         "codec": result.setting.label,
+        "checkpoint": result.setting.checkpoint,
         "bitrate (kbit/s)": result.encoded.bitrate_kbps,
         "entropy (kbit/s)": codes.entropy_kbps if codes else None,
         "codebooks": codes.codebooks if codes else None,

@@ -99,7 +99,15 @@ def _decoder(studio: Studio) -> Callable[..., Any]:
         sound = _in_turn(studio, lambda: studio.codecs.decode(stored.codes), progress)
         with tempfile.TemporaryDirectory() as folder:
             wav = write_wav(sound, Path(folder) / f"{file_stem(path.stem)}.wav")
-            yield str(wav), _facts(stored.codes) | {"codec": stored.codec, "sample_rate": sound.sample_rate}
+            yield (
+                str(wav),
+                _facts(stored.codes)
+                | {
+                    "codec": stored.codec,
+                    "revision": stored.revision,
+                    "sample_rate": sound.sample_rate,
+                },
+            )
 
     return answering(decode)
 

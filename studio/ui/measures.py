@@ -16,7 +16,7 @@ FULL, LIMITED, BOTH = "Full band", "Limited to 16 kHz", "Other"
 BITS, TIME, FRAMES = "Bits", "Time", "Frames and samples"
 ORDER = ("", BITS, FULL, LIMITED, BOTH, TIME, FRAMES)  # quality before cost: the table is wider than most screens
 WAVEFORM = "SI-SDR asks for the same waveform: a codec that makes sound anew scores low and may still sound right."
-COSTS = set(COLUMNS) - {measure.column for measure in MEASURES.values()} - {"notes"}
+COSTS = set(COLUMNS) - {measure.column for measure in MEASURES.values()} - {"checkpoint", "notes"}
 AT_LIMIT = ("stoi", "pesq_wb", "mos")  # measured at 16 kHz or below, whatever the clip's rate
 
 
@@ -80,7 +80,11 @@ def _notes(results: Sequence[Result]) -> list[str]:
     """What a reader of the table must know of it."""
     widest = max((result.limited_to_khz for result in results), default=0.0)
     narrow = {result.setting.label: result.limited_to_khz for result in results if result.limited_to_khz < widest}
+    weights = {result.setting.codec.name: result.setting.checkpoint for result in results if result.setting.checkpoint}
     notes = [WAVEFORM] if results else []
+    if weights:
+        made = ", ".join(f"{name} with the weights of {checkpoint}" for name, checkpoint in weights.items())
+        notes.append(f"Measured was {made}. Another checkpoint of the same codec would get other figures.")
     if narrow:
         listed = ", ".join(f"{label} (up to {khz:g} kHz)" for label, khz in narrow.items())
         notes.append(f"Full band counts what lies above a codec's sample rate as lost: {listed}.")

@@ -19,11 +19,12 @@ class Offer:
     label: str  # with its bitrate
     load: Callable[[], Any]  # the same codec every time
     codebooks: int | None = None
+    checkpoint: str = ""  # whose weights these are
 
     @property
     def setting(self) -> Setting:
         """What the lab runs."""
-        return Setting(self.load(), self.codebooks)
+        return Setting(self.load(), self.codebooks, self.checkpoint)
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,7 @@ def test_sound_becomes_codes_and_sound_again(client: Client):
 def test_codecs_are_compared(client: Client):
     rows = client.predict(handle_file("assets/voices/alma.flac"), ["higgs-8", "opus-6"], api_name="/compare")
     assert [row["codec"] for row in rows] == ["Higgs Audio V2 tokenizer, 8 codebooks", "Opus 6 kbit/s"]
+    assert [row["checkpoint"] for row in rows] == ["higgs-audio-v2-tokenizer-mini", ""]
     assert rows[0]["bitrate (kbit/s)"] == 2
     assert rows[1]["codebooks"] is None
     assert rows[0]["STOI"] > 0.5
