@@ -138,13 +138,8 @@ class TrainingPass:
         counts = (batch.labels != IGNORED).sum(0).clamp(min=1)
         return each.view(-1, self.codebooks).sum(0) / counts
 
-    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The loss to be lowered, and each codebook's share. Shapes: `[]` and `[K]`."""
-        losses = self.losses(batch)
-        return (losses * self.weights.to(losses.device)).sum(), losses.detach()
-
     def led_loss(self, batch: Batch, asks_phones: nn.Linear, lead: float) -> tuple[Tensor, Tensor, Tensor]:
-        """The same while the model is led.
+        """The loss to be lowered while the model is led.
 
         Args:
             batch: Of samples that know what is said when.

@@ -122,14 +122,14 @@ def _reading(
         recordings: In order, each with whether its words stand before it. Only those that know what is said in them,
             and whose words do, are read.
     """
-    places, phones, searched = [], [], 0
+    written, places, phones, searched = token_ids.tolist(), [], [], 0
     for codes, has_words in recordings:
         count = len(prompts.delayed(codes))
         place, phone = torch.full((count + max(LETTERS_AHEAD),), torch.nan), torch.full((count, 2), IGNORED)
         frame = 0
         for said in codes.said if has_words and isinstance(codes, TimedCodes) else ():
             ids = prompts.encode_text(said.text)
-            found = _place_of(ids, token_ids.tolist(), searched)
+            found = _place_of(ids, written, searched)
             frames = slice(frame, frame + len(said.letters))
             if found is not None and len(ids) == len(said.text):  # "user" and a few more are one token
                 searched = found + len(ids)

@@ -74,3 +74,14 @@ def downloaded(page: Page, link: str = f"{BENCH} .hs-download") -> tuple[np.ndar
     answer = page.request.get(page.locator(link).get_attribute("href"))
     assert answer.ok
     return soundfile.read(io.BytesIO(answer.body()), dtype="float32")
+
+
+def rewind(page: Page) -> None:
+    """The bench at its beginning: the original, not playing, no loop."""
+    page.evaluate("""() => {
+      const { player } = document.querySelector("#hs-bench .hs-bench");
+      player.setRegion(null, false);
+      player.stop(0);
+      document.activeElement.blur();
+    }""")
+    page.keyboard.press("1")

@@ -16,6 +16,7 @@ from tests.browser.lab import (
     lab_status,
     open_lab,
     position,
+    rewind,
     wait_for_pictures,
 )
 
@@ -34,13 +35,7 @@ def compared(shared_studio: Page) -> Page:
 @pytest.fixture
 def bench(compared: Page) -> Page:
     """That bench at its beginning: the original, not playing, no loop."""
-    compared.evaluate("""() => {
-      const { player } = document.querySelector("#hs-bench .hs-bench");
-      player.setRegion(null, false);
-      player.stop(0);
-      document.activeElement.blur();
-    }""")
-    compared.keyboard.press("1")
+    rewind(compared)
     return compared
 
 
