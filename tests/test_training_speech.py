@@ -21,15 +21,7 @@ from transformers import AutoTokenizer, HiggsAudioV2Config, HiggsAudioV2ForCondi
 from studio.codes import Codes
 from studio.conversation import Conversation, Line, Speaker
 from studio.engine.prompt import PromptBuilder
-from studio.training.coded_speech import (
-    LETTER_STEPS,
-    CodedSpeech,
-    CodedUtterance,
-    TimedCodes,
-    plan_shard,
-    read_coded_speech,
-    timed_clip,
-)
+from studio.training.coded_speech import CodedSpeech, TimedCodes, read_coded_speech
 from studio.training.phrases import WORDS_OF, invented_word, known_words, text_of
 from studio.training.speech import START, TEXT_FILES, Batches, Recipe, Training
 from studio.training.speech_model import TrainingPass, pack
@@ -42,6 +34,7 @@ from studio.training.speech_samples import (
     joined_codes,
     make_sample,
 )
+from studio.training.spoken_speech import LETTER_STEPS, SpokenUtterance, plan_shard, timed_clip
 from studio.training.timed_speech import PHONE_CLASSES, TimedText, phone_class
 from studio.voices import Reference, Voice
 
@@ -59,7 +52,7 @@ def some_speech() -> CodedSpeech:
     utterances, start = [], 0
     for index, each in enumerate(plan_shard(0, voices=4)):
         length = tuple(WORDS_OF)[index % 3]
-        utterances.append(CodedUtterance(each.text, length, index // 6, each.gender, start, 6 + index))
+        utterances.append(SpokenUtterance(each.text, length, index // 6, each.gender, start, 6 + index))
         start += 6 + index
     values = np.random.default_rng(1).integers(0, 1024, (start, K)).astype(np.uint16)
     letters = [np.linspace(0, len(each.text) - 1, each.frames) * LETTER_STEPS for each in utterances]
@@ -157,7 +150,7 @@ def test_a_sample_knows_where_each_row_is_read_from_and_its_phone(prompts: Promp
 def test_espeak_tells_what_is_said_when() -> None:
     planned = next(each for each in plan_shard(0, voices=1) if len(each.text) > 20)
     planned = replace(planned, text="Bees are asleep, maybe.")
-    audio, said = timed_clip(planned, 24_000, 960)
+    audio, said, _ = timed_clip(planned, 24_000, 960)
     assert len(said.letters) == len(said.phones) == -(-audio.length // 960)
     assert (np.diff(said.letters) >= 0).all()
     hissing = phone_class("s") == said.phones

@@ -1,31 +1,39 @@
-"""One command a stage to train all three on a GPU: `python -m studio.training.gpu_run STAGE --shards FOLDER`.
+"""All three trained on a GPU by one command: `python -m studio.training.gpu_run all --shards FOLDER`.
 
-Stages: `tokenizer`, `xcodec2`, `speech`. Each makes its own data with espeak-ng, stops inside the minutes it is given,
-and leaves its checkpoint and its state as shards under 15 MB. Given again, it goes on: from its folder if that is still
-there, otherwise from the shards. `--scale 0.001` does the same at a thousandth of the size, which a CPU bears.
+Stages: `tokenizer`, `xcodec2`, `speech`, or `all` of them in one go, X-Codec2 beside the tokenizer and speech spoken by
+the other cores all along. Each makes its own data with espeak-ng, stops inside the minutes it is given, and leaves its
+checkpoint and its state as shards under 15 MB. Given again, it goes on: from its folder if that is still there,
+otherwise from the shards. `--scale 0.001` does the same at a thousandth of the size, which a CPU bears.
 """
 
 import argparse
 import io
+import subprocess
+import sys
 import tarfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from studio.training import coded_speech, speech, tokenizer, tokenizer_model, xcodec2, xcodec2_model
-from studio.training.corpus import CACHE, make_corpus
+from studio.training.spoken_speech import VOICES_OF_A_SHARD, shards_of, speak_shards
 
-CHECKPOINT, STATE = "checkpoint", "state.pt"
+CHECKPOINT, STATE, LOG = "checkpoint", "state.pt", "log.jsonl"
+BUNDLED_TOKENIZER = Path("assets/mini/higgs-audio-v2-tokenizer-mini")
 SHARD_BYTES = 14_000_000
 STAGES = ("tokenizer", "xcodec2", "speech")
 MINUTES = 8.5  # in all, of a limit of nine
-RESERVE = 0.1  # of the minutes, for saving, figures and shards
+RESERVE_SECONDS = 20.0  # for saving and shards
 LEAST_TRAINING = 0.2  # of the minutes, however long the data took
-SPEECH_DATA_SHARE = 0.35  # of the speech stage's minutes, at most, for its data
-UTTERANCES = {"tokenizer": 20_000, "xcodec2": 10_000}
-BATCH, POSITIONS, CODE_SHARDS = 32, 32_000, 600
+TOKENIZER_SHARE = 0.45  # of the minutes of `all`, its data included
+SPEAKING_SHARE = 0.3  # of the minutes of `speech` alone, at most
+CODING_SECONDS = 60.0  # at most
+XCODEC2_UTTERANCES = 10_000
+TOKENIZER_BATCH, XCODEC2_BATCH, POSITIONS = 32, 48, 32_000
+TOKENIZER_SHARDS, SPEECH_SHARDS = 40, 320  # of 600 utterances
+RATE = 2.5e-3  # of the language model: batches are larger than on a CPU
 
 
 def pack(files: Sequence[Path], shards: Path, name: str) -> list[Path]:
@@ -55,13 +63,65 @@ def unpack(shards: Path, name: str, folder: Path) -> bool:
 
 
 class Run:
-    """One stage within its time."""
+    """Stages within a time. Each training is a process of its own: what one breaks, the others do not feel."""
 
-    def __init__(self, options: argparse.Namespace, ends: float) -> None:
+    def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
-        self._ends = ends  # by time.monotonic
+        self._begun = time.monotonic()
+        self._seconds: float = options.minutes * 60
+        self._speaking: threading.Thread | None = None
 
-    def folder(self, stage: str) -> Path:
+    def tokenizer(self, until: float = 1.0) -> None:
+        """The Higgs tokenizer, new, until a share of the minutes is over."""
+        count = self._sized(TOKENIZER_SHARDS, 1)
+        self._speak(count)
+        self._wait_for(count, 0.5)
+        arguments = ["--batch", str(self._sized(TOKENIZER_BATCH, 2)), "--spoken", str(self._spoken)]
+        self._train("tokenizer", until, [*arguments, *(["--large-discriminators"] if self._on_gpu else [])])
+
+    def xcodec2(self, until: float = 1.0) -> None:
+        """X-Codec2, new."""
+        data = ["--utterances", str(self._sized(XCODEC2_UTTERANCES, 12)), "--workers", str(max(1, self._workers))]
+        batch = ["--batch", str(self._sized(XCODEC2_BATCH, 2)), "--no-evaluation"]
+        self._train("xcodec2", until, [*data, *batch])
+
+    def speech(self) -> None:
+        """The language model: on the tokenizer of the first stage from nothing, without one on from the bundled one."""
+        count = self._sized(SPEECH_SHARDS, 1)
+        self._speak(count)
+        self._wait_for(count, SPEAKING_SHARE)
+        folder, own = self._folder("speech"), self._folder("tokenizer") / CHECKPOINT
+        has_own = (own / "config.json").is_file()
+        codes = folder / "codes"
+        coding = ["--spoken", str(self._spoken), "--folder", str(codes), "--device", self._options.device]
+        codec = ["--tokenizer", str(own if has_own else BUNDLED_TOKENIZER)]
+        self._run("coded_speech", [*coding, *codec, "--minutes", f"{CODING_SECONDS / 60}"])
+        arguments = ["--codes", str(codes), "--positions", str(self._sized(POSITIONS, 600)), "--rate", f"{RATE}"]
+        arguments += ["--workers", str(max(0, self._workers - 2))]
+        self._train("speech", 1.0, [*arguments, *(["--from-nothing"] if has_own else [])])
+
+    def all(self) -> None:
+        """Everything; X-Codec2 beside the tokenizer."""
+        self._speak(self._sized(SPEECH_SHARDS, 1))
+        beside = threading.Thread(target=self.xcodec2, args=(TOKENIZER_SHARE,))
+        beside.start()
+        self.tokenizer(TOKENIZER_SHARE)
+        self.speech()
+        beside.join()
+
+    @property
+    def _spoken(self) -> Path:
+        return self._options.folder / "spoken"
+
+    @property
+    def _workers(self) -> int:
+        return int(self._options.workers)
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self._options.device != "cpu"
+
+    def _folder(self, stage: str) -> Path:
         """Where a stage works, with what earlier runs left: there, or in the shards."""
         folder: Path = self._options.folder / stage
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,71 +130,62 @@ class Run:
             unpack(self._options.shards, f"{stage}-state", folder)
         return folder
 
-    def tokenizer(self) -> None:
-        """The Higgs tokenizer, new."""
-        folder, count = self.folder("tokenizer"), self._sized(UTTERANCES["tokenizer"], 12)
-        make_corpus("train", count, tokenizer_model.SAMPLE_RATE, cache=CACHE, workers=max(1, self._options.workers))
-        tokenizer.main([*self._shared(folder), *self._corpus(count), "--batch", str(self._sized(BATCH, 2))])
+    def _speak(self, count: int) -> None:
+        """Begin to speak so many shards beside everything else, once."""
+        if self._speaking is None:
+            voices, workers = self._sized(VOICES_OF_A_SHARD, 4), max(1, self._workers - 2) if self._workers else 0
+            made = speak_shards(self._spoken, 0, count, voices=voices, workers=workers)
+            self._speaking = threading.Thread(target=lambda: [*made], daemon=True)
+            self._speaking.start()
 
-    def xcodec2(self) -> None:
-        """X-Codec2, new."""
-        folder, count = self.folder("xcodec2"), self._sized(UTTERANCES["xcodec2"], 12)
-        corpus = make_corpus(
-            "train", count, xcodec2_model.SAMPLE_RATE, cache=CACHE, workers=max(1, self._options.workers)
-        )
-        xcodec2.Segments(corpus, folder, xcodec2.Recipe(utterances=count))  # extracts what the time is not to count
-        xcodec2.main([*self._shared(folder), *self._corpus(count), "--batch", str(self._sized(BATCH, 2))])
+    def _wait_for(self, count: int, share: float) -> None:
+        """Until so many shards are spoken, or so much of the time is over and there is at least one."""
+        while (have := len(shards_of(self._spoken))) < count:
+            is_late = time.monotonic() - self._begun > share * self._seconds
+            if have and is_late:
+                return
+            if self._speaking is None or not self._speaking.is_alive():
+                raise SystemExit("Nothing could be spoken: is espeak-ng installed?")
+            time.sleep(0.1)
 
-    def speech(self) -> None:
-        """The language model: on the tokenizer of the first stage from nothing, without one on from the bundled one."""
-        folder, own = self.folder("speech"), self.folder("tokenizer") / CHECKPOINT
-        has_own = (own / "config.json").is_file()
-        codec = own if has_own else coded_speech.TOKENIZER
-        codes, sized, workers = folder / "codes", self._sized, str(self._options.workers)
-        coded_speech.main(
-            [
-                *("--folder", str(codes), "--tokenizer", str(codec), "--shards", "0", str(sized(CODE_SHARDS, 1))),
-                *("--voices", str(sized(coded_speech.VOICES_OF_A_SHARD, 4)), "--workers", workers),
-                *("--minutes", f"{self._options.minutes * SPEECH_DATA_SHARE}"),
-                *("--device", self._options.device, "--eager"),
-            ]
-        )
-        arguments = ["--codes", str(codes), "--positions", str(sized(POSITIONS, 600)), "--workers", workers]
-        speech.main([*self._shared(folder), *arguments, *(["--from-nothing"] if has_own else [])])
+    def _train(self, stage: str, until: float, arguments: Sequence[str]) -> None:
+        """A training until a share of the time is over, then its shards. Earlier runs' minutes come on top."""
+        folder = self._folder(stage)
+        left = until * self._seconds - (time.monotonic() - self._begun) - RESERVE_SECONDS * self._options.minutes / MINUTES
+        minutes = max(LEAST_TRAINING * self._options.minutes * until, left / 60)
+        given = ["--folder", str(folder), "--device", self._options.device]
+        if (folder / STATE).is_file():
+            minutes += torch.load(folder / STATE, weights_only=True, map_location="cpu")["seconds"] / 60
+            given.append("--resume")
+        self._run(stage, [*given, "--minutes", f"{minutes}", *arguments])
+        written = pack([*sorted((folder / CHECKPOINT).iterdir()), folder / LOG], self._options.shards, stage)
+        if not self._options.without_states:
+            written += pack([folder / STATE], self._options.shards, f"{stage}-state")
+        print("\n".join(map(str, written)), flush=True)
 
-    def _corpus(self, utterances: int) -> list[str]:
-        return ["--utterances", str(utterances), "--workers", str(max(1, self._options.workers))]
+    def _run(self, module: str, arguments: Sequence[str]) -> None:
+        started = time.monotonic()
+        subprocess.run([sys.executable, "-m", f"studio.training.{module}", *arguments], check=True)
+        print(f"{module}: {time.monotonic() - started:.0f} s of {self._seconds:.0f}", flush=True)
 
     def _sized(self, full: int, least: int) -> int:
         return max(least, round(full * self._options.scale))
 
-    def _shared(self, folder: Path) -> list[str]:
-        """Arguments of every training. Trainings count the minutes of all their runs: earlier ones come on top."""
-        minutes = max(LEAST_TRAINING * self._options.minutes, (self._ends - time.monotonic()) / 60)
-        arguments = ["--folder", str(folder), "--device", self._options.device]
-        if (folder / STATE).is_file():
-            minutes += torch.load(folder / STATE, weights_only=True, map_location="cpu")["seconds"] / 60
-            arguments.append("--resume")
-        return [*arguments, "--minutes", f"{minutes}"]
-
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one stage, then write its shards."""
+    """Run one stage or all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("stage", choices=(*STAGES, "all"))
     parser.add_argument("--folder", type=Path, default=Path(".training/gpu"), help="states and data")
     parser.add_argument("--shards", type=Path, default=Path("out/gpu"), help="what is kept")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="by the clock, data and figures included")
+    parser.add_argument("--without-states", action="store_true", help="keep checkpoints only")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="by the clock, data and shards included")
     parser.add_argument("--scale", type=float, default=1.0, help="of data and batches; 0.001 to try it out")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--workers", type=int, default=16)
     options = parser.parse_args(arguments)
-    run = Run(options, time.monotonic() + options.minutes * 60 * (1 - RESERVE))
-    {"tokenizer": run.tokenizer, "xcodec2": run.xcodec2, "speech": run.speech}[options.stage]()
-    folder = run.folder(options.stage)
-    written = pack(sorted((folder / CHECKPOINT).iterdir()), options.shards, options.stage)
-    written += pack([folder / STATE], options.shards, f"{options.stage}-state")
-    print("\n".join(map(str, written)))
+    run = Run(options)
+    {"tokenizer": run.tokenizer, "xcodec2": run.xcodec2, "speech": run.speech, "all": run.all}[options.stage]()
 
 
 if __name__ == "__main__":

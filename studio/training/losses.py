@@ -71,7 +71,7 @@ def intelligibility_error(decoded: Tensor, original: Tensor, sample_rate: int) -
     pair = [each - each.mean(-1, keepdim=True) for each in (before, after)]
     norms = [each.square().sum(-1).add(1e-8).sqrt() for each in pair]
     correlation = (pair[0] * pair[1]).sum(-1) / (norms[0] * norms[1])
-    return 1 - correlation[heard].mean()
+    return 1 - (correlation * heard).sum() / heard.sum()
 
 
 def head_errors(made: Tensor, original: Tensor, hop: int, bins: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from studio.audio import Audio
-from studio.training.coded_speech import plan_shard
 from studio.training.corpus import spoken
 from studio.training.espeak import EspeakVoice
+from studio.training.spoken_speech import plan_shard
 
 FILE = Path(".training/recogniser.pt")
 RATE, HOP, MELS = 16_000, 160, 40  # 10 ms a row; the network answers every 20 ms

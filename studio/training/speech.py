@@ -28,6 +28,7 @@ from studio.checkpoints import MINI
 from studio.engine.prompt import PromptBuilder
 from studio.training.coded_speech import FOLDER as CODES
 from studio.training.coded_speech import read_coded_speech
+from studio.training.muon import StackedMuon
 from studio.training.speech_model import Batch, TrainingPass, pack
 from studio.training.speech_samples import Sample, SampleDrawer, mixture_at
 from studio.training.timed_speech import PHONE_CLASSES
@@ -72,8 +73,8 @@ class Optimiser:
         known = {id(each) for each in matrices}
         others = [each for each in (*model.parameters(), *asks_phones.parameters()) if id(each) not in known]
         self.parts: tuple[torch.optim.Optimizer, ...] = (
-            torch.optim.Muon(matrices, recipe.rate, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(others, recipe.rate, (0.9, 0.95), weight_decay=recipe.weight_decay),
+            StackedMuon(matrices, recipe.rate, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(others, recipe.rate, (0.9, 0.95), weight_decay=recipe.weight_decay, fused=True),
         )
 
     def step(self, rate: float) -> None:
@@ -132,9 +133,10 @@ class DrawnByOthers(IterableDataset[Batch]):
         while True:
             yield self._batches.next(chance, self.progress.value)
 
-    def drawn(self, workers: int) -> Iterator[Batch]:
-        """The batches, a few drawn ahead."""
-        return iter(DataLoader(self, batch_size=None, num_workers=workers, prefetch_factor=4))
+    def drawn(self, workers: int, *, pinned: bool) -> Iterator[Batch]:
+        """The batches, a few drawn ahead, in memory that a GPU can fetch from by itself if asked for."""
+        loader = DataLoader(self, batch_size=None, num_workers=workers, prefetch_factor=2, pin_memory=pinned)
+        return iter(loader)
 
 
 class Training:
@@ -157,6 +159,7 @@ class Training:
         self.asks_phones = nn.Linear(self.model.config.hidden_size, 2 * PHONE_CLASSES, device=self.device)
         self.optimiser = Optimiser(self.model, self.asks_phones, recipe)
         self.mean = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        self.trained = [*self.model.parameters(), *self.asks_phones.parameters()]
         self.together = Together()
         self.step = 0
         self.seconds = 0.0
@@ -205,15 +208,17 @@ class Training:
                 batch.to(self.device), self.asks_phones, self._lead(progress)
             )
         loss.backward()
-        self.together.average(each.grad for each in (*self.model.parameters(), *self.asks_phones.parameters()))
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        if torch.isfinite(norm):
-            self.optimiser.step(self._rate(progress))
+        self.together.average(each.grad for each in self.trained)
+        for each in self.trained:  # without a look at the norm: a GPU's host must not wait for it
+            if each.grad is not None:
+                each.grad.nan_to_num_(0.0, 0.0, 0.0)
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimiser.step(self._rate(progress))
         self.step += 1
         decay = min(self.recipe.mean_decay, self.step / (self.step + 10))
+        values = self.model.state_dict()
         with torch.no_grad():
-            for name, value in self.model.state_dict().items():
-                self.mean[name].lerp_(value, 1 - decay)
+            torch._foreach_lerp_([self.mean[name] for name in values], list(values.values()), 1 - decay)
         return torch.cat((losses, reading))
 
     def _lead(self, progress: float) -> float:
@@ -238,7 +243,7 @@ class Training:
         """
         seed = f"{self.recipe.seed} {self.step} {self.together.number}"
         chance, others = random.Random(seed), DrawnByOthers(batches, seed)
-        waiting = others.drawn(workers) if workers else None
+        waiting = others.drawn(workers, pinned=self.device.type == "cuda") if workers else None
         logged, positions = list[Tensor](), 0
         clock = time.process_time if self.device.type == "cpu" else time.monotonic
         last, saved = clock(), time.monotonic()
@@ -297,12 +302,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--positions", type=int, default=Recipe.positions)
+    parser.add_argument("--rate", type=float, default=Recipe.rate, help="of learning, at its height")
     parser.add_argument("--from-nothing", action="store_true", help="the start's shape, weights drawn anew")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw samples; 0: this one")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     torch.manual_seed(Recipe.seed)
-    recipe = Recipe(positions=options.positions)
+    recipe = Recipe(positions=options.positions, rate=options.rate)
     options.folder.mkdir(parents=True, exist_ok=True)
     (options.folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
     training = Training(recipe, options.folder, options.start, options.device, from_nothing=options.from_nothing)

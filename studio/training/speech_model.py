@@ -9,7 +9,7 @@ hidden states of a middle layer are asked for its phone. Both help a small model
 would teach it to (for attention: Tachibana and others, 2018, there by the diagonal); neither is part of the model.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,9 +44,16 @@ class Batch:
     led_to: Tensor  # float32 [G, LED]: where in their sample it stands, and those spoken after it
 
     def to(self, device: torch.device) -> "Batch":
-        """The same on another device."""
-        moved = {name: each.to(device) for name, each in vars(self).items() if isinstance(each, Tensor)}
-        return Batch(**moved, samples=self.samples)
+        """The same on another device; from pinned memory the host does not wait for it."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """The same in memory that a GPU can fetch from by itself."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        changed = {name: change(each) for name, each in vars(self).items() if isinstance(each, Tensor)}
+        return Batch(**changed, samples=self.samples)
 
 
 def pack(samples: Sequence[Sample], audio_tokens: tuple[int, int]) -> Batch:
@@ -124,7 +131,7 @@ class TrainingPass:
         self.audio_tokens: tuple[int, int] = (config.audio_token_id, config.audio_delay_token_id)
         self.eps: float = config.rms_norm_eps
         weights = torch.tensor(CODEBOOK_WEIGHTS[: self.codebooks])
-        self.weights = weights / weights.sum()
+        self.weights = (weights / weights.sum()).to(model.device)
 
     def losses(self, batch: Batch) -> Tensor:
         """Mean cross entropy of each codebook, in nats. Shape: `[K]`."""
@@ -155,7 +162,7 @@ class TrainingPass:
         middle = functional.rms_norm(heard.middle, heard.middle.shape[-1:], eps=self.eps)
         said = asks_phones(middle).float().view(-1, 2, PHONE_CLASSES)
         now, soon = (_mean_loss(said[:, index], batch.phones[:, index]) for index in (0, 1))
-        loss = (losses * self.weights.to(losses.device)).sum() + lead * (heard.astray + now + 0.5 * soon)
+        loss = (losses * self.weights).sum() + lead * (heard.astray + now + 0.5 * soon)
         return loss, losses.detach(), torch.stack((heard.astray, now, soon)).detach()
 
     def heard(self, batch: Batch) -> Heard:
@@ -220,11 +227,9 @@ class TrainingPass:
         padded = padded.view(batch.samples, -1, self.heads + 2 * self.key_heads, attention.head_dim).transpose(1, 2)
         queries, keys, values = padded.split((self.heads, self.key_heads, self.key_heads), dim=1)
         if astray is not None:
-            shared = self.heads // self.key_heads
-            astray += [
-                _astray(queries[:, head], keys[:, head // shared], batch, batch.led_to[:, head])
-                for head in range(min(self.heads, batch.led_to.shape[1]))
-            ]
+            led = min(self.heads, batch.led_to.shape[1])
+            looked_at = keys.repeat_interleave(self.heads // self.key_heads, dim=1)
+            astray.append(_astray(queries[:, :led], looked_at[:, :led], batch))
         attended = _causal_attention(queries, keys, values)
         flat = attended.transpose(1, 2).reshape(len(batch.place), -1)
         return _Rearranged.apply(flat, batch.back, batch.place)
@@ -245,12 +250,14 @@ def _scores(queries: Tensor, keys: Tensor) -> Tensor:
     )
 
 
-def _astray(queries: Tensor, keys: Tensor, batch: Batch, led_to: Tensor) -> Tensor:
-    """How little a head looks where it is led, in nats, mean of the rows. Shape: `[B, L, D]` twice, to `[]`."""
-    looks = _scores(queries, keys).flatten(0, 1)[batch.led].float().softmax(-1)
-    distance = torch.arange(queries.shape[1], device=queries.device) - led_to[:, None]
+def _astray(queries: Tensor, keys: Tensor, batch: Batch) -> Tensor:
+    """How little each head looks where it is led, in nats, mean of heads and rows. Shape: `[B, H, L, D]`, to `[]`."""
+    samples, heads, length, _ = queries.shape
+    scores = _scores(queries.flatten(0, 1), keys.flatten(0, 1)).view(samples, heads, length, length)
+    looks = scores.transpose(1, 2).flatten(0, 1)[batch.led].float().softmax(-1)  # [G, H, L]
+    distance = torch.arange(length, device=queries.device) - batch.led_to[:, :heads, None]
     near = (-0.5 * (distance / LETTERS_NEAR).square()).exp()
-    return -(looks * near).sum(1).clamp(min=1e-6).log().mean()
+    return -(looks * near).sum(-1).clamp(min=1e-6).log().mean()
 
 
 def _causal_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:

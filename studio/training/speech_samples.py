@@ -15,8 +15,9 @@ import torch
 from studio.codes import Codes
 from studio.conversation import Conversation, Line, ReferencePlace, Scene, Speaker
 from studio.engine.prompt import PromptBuilder
-from studio.training.coded_speech import CodedSpeech, CodedUtterance, TimedCodes
+from studio.training.coded_speech import CodedSpeech, TimedCodes
 from studio.training.phrases import WORDS_OF, Length
+from studio.training.spoken_speech import SpokenUtterance
 from studio.voices import Reference, Voice
 
 IGNORED = -100  # the label of what is not asked
@@ -182,7 +183,7 @@ class Mixture:
 CURRICULUM = (
     (0.0, Mixture((0.50, 0.35, 0.15), clone=0.60, smart=0.25, described=0.10, scene=0.02, two=0.03, several=0.0)),
     (0.1, Mixture((0.20, 0.45, 0.35), clone=0.65, smart=0.12, described=0.08, scene=0.05, two=0.10, several=0.0)),
-    (0.35, Mixture((0.10, 0.30, 0.60), clone=0.62, smart=0.08, described=0.06, scene=0.06, two=0.15, several=0.03)),
+    (0.35, Mixture((0.10, 0.30, 0.60), clone=0.52, smart=0.08, described=0.06, scene=0.06, two=0.20, several=0.08)),
 )
 
 
@@ -197,8 +198,8 @@ class SampleDrawer:
     def __init__(self, speech: CodedSpeech, prompts: PromptBuilder) -> None:
         self.speech = speech
         self.prompts = prompts
-        self._of_length: dict[Length, list[CodedUtterance]] = defaultdict(list)
-        self._of_speaker: dict[int, list[CodedUtterance]] = defaultdict(list)
+        self._of_length: dict[Length, list[SpokenUtterance]] = defaultdict(list)
+        self._of_speaker: dict[int, list[SpokenUtterance]] = defaultdict(list)
         for utterance in speech.utterances:
             self._of_length[utterance.length_class].append(utterance)
             self._of_speaker[utterance.speaker].append(utterance)
@@ -232,7 +233,7 @@ class SampleDrawer:
         return Dialogue(Conversation((Line(0, first.text),), (speaker,), scene, place), self.speech.codes(first))
 
     def _of_two(
-        self, chance: random.Random, mixture: Mixture, scene: Scene, first: CodedUtterance, count: int
+        self, chance: random.Random, mixture: Mixture, scene: Scene, first: SpokenUtterance, count: int
     ) -> "Dialogue":
         """Two speakers in turn, both cloned (as turns or in the scene), described, or of the model's choice."""
         second = self._drawn(chance, mixture)
@@ -263,11 +264,11 @@ class SampleDrawer:
         ]
         return Dialogue(conversation, joined_codes(spoken[before:]), tuple(earlier))
 
-    def _drawn(self, chance: random.Random, mixture: Mixture) -> CodedUtterance:
+    def _drawn(self, chance: random.Random, mixture: Mixture) -> SpokenUtterance:
         lengths: tuple[Length, ...] = tuple(WORDS_OF)
         return chance.choice(self._of_length[chance.choices(lengths, mixture.lengths)[0]])
 
-    def _reference(self, chance: random.Random, said: Sequence[CodedUtterance]) -> Reference | None:
+    def _reference(self, chance: random.Random, said: Sequence[SpokenUtterance]) -> Reference | None:
         """Another utterance of the same voice; none if there is none."""
         others = [each for each in self._of_speaker[said[0].speaker] if each not in said]
         if not others:

@@ -2,10 +2,15 @@
 
 The class is transformers' `HiggsAudioV2TokenizerModel` as it is. Its quantiser has no training pass of its own: here
 the codes are passed straight through, and the codebooks follow what they stand for by running means (van den Oord and
-others, 2017).
+others, 2017). The published model hears words by HuBERT; of a small one nothing is known, so its share is zero here,
+and the first codebook is taught the phones instead.
+
+Nothing here looks at a value on the host, so that a step can be recorded (`recorded_step.py`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +23,26 @@ from transformers import (
     HiggsAudioV2TokenizerModel,
     HubertConfig,
 )
+from transformers.models.dac.modeling_dac import Snake1d
 
 SAMPLE_RATE = 24_000  # Hz
 HOP = 960  # samples a frame: 25 frames/s
 CODEBOOKS, CODEBOOK_SIZE = 8, 1024
 CODE_DIMENSIONS = 32
 USE_DECAY = 0.98  # of the running means behind the codebooks
+LEVEL = 0.07  # root mean square of the corpus
 DEAD_BELOW = 0.02  # uses a step, on average: such a code is set to something just heard
 
 
-def small_config(width: int = 256) -> HiggsAudioV2TokenizerConfig:
+def small_config(width: int = 512) -> HiggsAudioV2TokenizerConfig:
     """24 kHz, 25 frames/s, 8 codebooks of 1024, ladder of 0.5 to 2 kbit/s.
 
     Args:
-        width: of the decoder's first layer; every upsampling halves it, so it must be a multiple of 32.
+        width: of the decoder's first layer and the encoder's last one, a multiple of 32; every step in rate halves it.
     """
     acoustic = DacConfig(  # type: ignore[call-arg]  # a wrapper of transformers hides its signature
-        encoder_hidden_size=8, decoder_hidden_size=width, hidden_size=96, codebook_dim=8, sampling_rate=16_000,
-        downsampling_ratios=[8, 5, 4, 2, 3], upsampling_ratios=[3, 4, 2, 5, 8],
+        encoder_hidden_size=width // 32, decoder_hidden_size=width, hidden_size=96, codebook_dim=8,
+        sampling_rate=16_000, downsampling_ratios=[8, 5, 2, 4, 3], upsampling_ratios=[3, 4, 2, 5, 8],
     )  # fmt: skip
     semantic = HubertConfig(
         hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, conv_dim=[16] * 7,
@@ -49,32 +56,90 @@ def small_config(width: int = 256) -> HiggsAudioV2TokenizerConfig:
 
 
 def new_model(config: HiggsAudioV2TokenizerConfig, seed: int = 0) -> HiggsAudioV2TokenizerModel:
-    """A model whose narrow layers do not vanish: std `fan_in ** -0.5`, halved where a residual branch ends.
+    """A model whose narrow layers do not vanish, and that begins almost linear.
 
-    The decoder's last layer begins at a tenth. The semantic encoder stays as drawn: nothing is known of it here.
+    Weights have std `fan_in ** -0.5`, a fiftieth of it where a residual branch ends; snakes begin at 0.1. The semantic
+    encoder's share is zero.
     """
     torch.manual_seed(seed)
     model = HiggsAudioV2TokenizerModel(config)
-    for part in (model.acoustic_encoder, model.acoustic_decoder):
-        for name, module in part.named_modules():
-            if isinstance(module, nn.Conv1d):
-                scale = 0.5 if "res_unit" in name and name.endswith("conv2") else 1.0
-                nn.init.normal_(module.weight, std=scale * module.weight[0].numel() ** -0.5)
     with torch.no_grad():
-        model.acoustic_decoder.conv2.weight.mul_(0.1)
+        for part in (model.acoustic_encoder, model.acoustic_decoder):
+            for name, module in part.named_modules():
+                if isinstance(module, nn.Conv1d):
+                    scale = 0.02 if "res_unit" in name and name.endswith("conv2") else 1.0
+                    nn.init.normal_(module.weight, std=scale * module.weight[0].numel() ** -0.5)
+                elif isinstance(module, Snake1d):
+                    module.alpha.fill_(0.1)
+        model.fc.weight[:, _acoustic_size(model) :] = 0
     return model
 
 
+@torch.no_grad()
+def begin_with_principal_components(model: HiggsAudioV2TokenizerModel, audio: Tensor) -> None:
+    """Set the strided layers so that the whole begins as a transform and its inverse.
+
+    Drawn by chance, a network first finds silence, which is the smallest error where the phase is unknown, and takes
+    thousands of steps to leave it. Here each step down in rate keeps the principal components of the samples it joins,
+    and the decoder's step up puts them back: its ratios are the encoder's, backwards. Shape: `[B, 1, N]`.
+    """
+    encoder, decoder = model.acoustic_encoder, model.acoustic_decoder
+    for layer in (encoder.conv1, decoder.conv2):  # one channel carries the waveform, the others what chance gave them
+        layer.bias.zero_()
+    encoder.conv1.weight[0] = 0
+    encoder.conv1.weight[0, 0, 3] = 1
+    decoder.conv2.weight.zero_()
+    decoder.conv2.weight[0, 0, 3] = 1
+    hidden = encoder.conv1(audio)
+    for down, up in zip(encoder.block, reversed(decoder.block), strict=True):
+        for unit in (down.res_unit1, down.res_unit2, down.res_unit3, down.snake1):
+            hidden = unit(hidden)
+        pad, stride, kept = down.conv1.padding[0], down.conv1.stride[0], down.conv1.out_channels
+        directions, loudest = _principal(hidden, stride, kept)
+        own = slice(pad, pad + stride)  # the samples that are this step's alone
+        for layer, gain in ((down.conv1, 1 / loudest), (up.conv_t1, loudest)):  # [kept, channels, 2 * stride] both
+            layer.weight.zero_()
+            layer.weight[: len(directions), :, own] = directions * gain
+            layer.bias.zero_()
+        hidden = down.conv1(hidden)
+    directions, loudest = _principal(encoder.snake1(hidden), 1, encoder.conv2.out_channels)
+    directions = directions[..., 0]
+    for layer, weight in ((encoder.conv2, directions / loudest), (decoder.conv1, directions.T * loudest)):
+        layer.weight.zero_()
+        layer.weight[:, :, layer.padding[0]] = weight
+        layer.bias.zero_()
+    for linear in (model.fc, model.fc2):
+        linear.weight.copy_(torch.eye(*linear.weight.shape))
+        linear.bias.zero_()
+    model.fc.weight[:, _acoustic_size(model) :] = 0
+
+
+def _principal(hidden: Tensor, stride: int, kept: int) -> tuple[Tensor, Tensor]:
+    """The directions of most variance of blocks of `stride`, and how loud the first is: what is too loud snakes bend.
+
+    Shape: `[B, C, N]` to `[min(kept, C * stride), C, stride]` and `[]`, a root mean square.
+    """
+    channels = hidden.shape[1]
+    whole = hidden[..., : hidden.shape[2] // stride * stride]
+    rows = whole.unflatten(2, (-1, stride)).permute(0, 2, 1, 3).flatten(2).flatten(0, 1).double()
+    squares, directions = torch.linalg.eigh(rows.T @ rows / len(rows))  # ascending
+    directions = directions.flip(1)[:, :kept].T.float().unflatten(1, (channels, stride))
+    return directions, squares[-1].sqrt().float()
+
+
+def _acoustic_size(model: HiggsAudioV2TokenizerModel) -> int:
+    return int(model.config.acoustic_model_config.hidden_size)
+
+
+def hears_semantics(model: HiggsAudioV2TokenizerModel) -> bool:
+    """Whether the semantic encoder has any share in the codes."""
+    return bool(model.fc.weight[:, _acoustic_size(model) :].any())
+
+
 def encoded(model: HiggsAudioV2TokenizerModel, audio: Tensor) -> Tensor:
-    """What the quantiser is given. Shape: `[B, 1, T * hop]` to `[B, T, C]`."""
-    frames = audio.shape[-1] // model.config.hop_length
-    features = model._extract_semantic_features(audio)
-    semantic = model.encoder_semantic(features.transpose(1, 2))[..., :frames]
-    acoustic = model.acoustic_encoder(audio)
-    if acoustic.shape[-1] < frames:  # odd ratios lose a sample or two
-        pad = model.config.hop_length // 2
-        acoustic = model.acoustic_encoder(nn.functional.pad(audio, (pad, pad)))
-    return model.fc(torch.cat((acoustic[..., :frames], semantic), dim=1).transpose(1, 2))
+    """What the quantiser is given by a model without semantics. Shape: `[B, 1, T * hop]` to `[B, T, C]`."""
+    acoustic = model.acoustic_encoder(audio).transpose(1, 2)
+    return nn.functional.linear(acoustic, model.fc.weight[:, : acoustic.shape[2]], model.fc.bias)
 
 
 def decoded(model: HiggsAudioV2TokenizerModel, latents: Tensor) -> Tensor:
@@ -82,9 +147,33 @@ def decoded(model: HiggsAudioV2TokenizerModel, latents: Tensor) -> Tensor:
     return model.acoustic_decoder(model.fc2(latents).transpose(1, 2))[:, 0]
 
 
+def fuse_snakes() -> None:
+    """Let every snake of this process be one compiled kernel each way instead of a dozen: for a GPU."""
+    Snake1d.forward = _fused_snake
+
+
+def _fused_snake(self: Snake1d, hidden: Tensor) -> Tensor:
+    return _snake(hidden, self.alpha)
+
+
+@torch.compile(dynamic=True)
+def _snake(hidden: Tensor, alpha: Tensor) -> Tensor:
+    bent = hidden + (alpha + 1e-9).reciprocal() * torch.sin(alpha * hidden).square()
+    return bent.to(hidden.dtype)
+
+
 def latents_of_codes(model: HiggsAudioV2TokenizerModel, codes: Tensor) -> Tensor:
     """The sum of what the codes stand for. Shape: int64 `[B, K, T]` to `[B, T, C]`."""
     return model.quantizer.decode(codes.transpose(0, 1)).transpose(1, 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Quantised:
+    """What the quantiser makes of latents; gradients pass it as if it were not there."""
+
+    latents: Tensor  # [B, T, C]
+    first: Tensor  # [B, T, C]: by the first codebook alone
+    apart: Tensor  # []: how far the latents are from what was given, to be lowered by the encoder
 
 
 class Quantiser:
@@ -119,18 +208,16 @@ class Quantiser:
             book.embed_avg.copy_(book.embed)
             residual = residual - step.project_out(book.embed[book.quantize(points)])
 
-    def __call__(self, given: Tensor, depth: Tensor, *, learn: bool) -> tuple[Tensor, Tensor]:
-        """Quantise, gradients straight through.
+    def __call__(self, given: Tensor, depth: Tensor, *, learn: bool) -> Quantised:
+        """Quantise.
 
         Args:
             given: `[B, T, C]`.
             depth: int64 `[B]`: how many codebooks each sample is told with.
             learn: move the codebooks.
-
-        Returns:
-            Latents `[B, T, C]`, and how far they are from what was given, `[]`, to be lowered by the encoder.
         """
-        residual, total = given.detach().float(), torch.zeros_like(given, dtype=torch.float32)
+        residual, first = given.detach().float(), torch.zeros_like(given, dtype=torch.float32)
+        total = first
         for index, step in enumerate(self.steps):
             points = step.project_in(residual).flatten(0, 1)
             codes = step.codebook.quantize(points)
@@ -139,24 +226,24 @@ class Quantiser:
             told = step.project_out(step.codebook.embed[codes]).view_as(residual)
             residual = residual - told
             total = total + told * (depth > index)[:, None, None]
-        return given + (total - given).detach(), (given - total.detach()).square().mean()
+            first = told if index == 0 else first
+        apart = (given - total.detach()).square().mean()
+        return Quantised(given + (total - given).detach(), given + (first - given).detach(), apart)
 
     @staticmethod
     @torch.no_grad()
     def _follow(book: Any, points: Tensor, codes: Tensor) -> None:
         """Each code moves to the mean of what it was used for; codes nobody uses take over some of the points."""
-        size = book.codebook_size
+        size, fair = book.codebook_size, len(points) / book.codebook_size
         counts = torch.zeros(size, device=points.device).index_add_(0, codes, torch.ones_like(points[:, 0]))
         sums = torch.zeros_like(book.embed).index_add_(0, codes, points)
         book.cluster_size.lerp_(counts, 1 - USE_DECAY)
         book.embed_avg.lerp_(sums, 1 - USE_DECAY)
-        dead = book.cluster_size < DEAD_BELOW * len(points) / size
+        dead = book.cluster_size < DEAD_BELOW * fair
+        chosen = points[torch.randint(len(points), (size,), device=points.device)]
+        book.cluster_size.masked_fill_(dead, fair)
+        book.embed_avg.copy_(torch.where(dead[:, None], chosen * fair, book.embed_avg))
         book.embed.copy_(book.embed_avg / book.cluster_size.clamp(min=1e-5)[:, None])
-        if dead.any():
-            chosen = points[torch.randint(len(points), (int(dead.sum()),), device=points.device)]
-            book.embed[dead] = chosen
-            book.cluster_size[dead] = len(points) / size
-            book.embed_avg[dead] = chosen * len(points) / size
 
 
 def _k_means(points: Tensor, count: int, rounds: int) -> Tensor:
@@ -179,7 +266,7 @@ class SpectrumDiscriminator(nn.Module):
     A small form of the discriminator of EnCodec (Défossez and others, 2022). Shape: `[B, N]` to what each layer says.
     """
 
-    def __init__(self, n_fft: int, width: int = 16) -> None:
+    def __init__(self, n_fft: int, width: int) -> None:
         super().__init__()
         self.n_fft = n_fft
         self.layers = nn.ModuleList(
@@ -196,40 +283,76 @@ class SpectrumDiscriminator(nn.Module):
         window = torch.hann_window(self.n_fft, device=audio.device)
         values = torch.stft(audio, self.n_fft, self.n_fft // 4, window=window, return_complex=True)
         shrunk = values / values.abs().clamp(min=1e-4).sqrt()  # quiet harmonics count beside loud ones
-        hidden, said = torch.stack((shrunk.real, shrunk.imag), 1), []
-        for layer in self.layers[:-1]:
-            hidden = nn.functional.leaky_relu(layer(hidden), 0.2)
-            said.append(hidden)
-        return [*said, self.layers[-1](hidden)]
+        return _said(self.layers, torch.stack((shrunk.real, shrunk.imag), 1))
+
+
+class PeriodDiscriminator(nn.Module):
+    """Tells decoded sound from originals by samples one period apart, all phases side by side.
+
+    A small form of the discriminator of HiFi-GAN (Kong and others, 2020). Shape: `[B, N]` to what each layer says.
+    """
+
+    def __init__(self, period: int, width: int) -> None:
+        super().__init__()
+        self.period = period
+        widths = (1, width, 2 * width, 4 * width)
+        self.layers = nn.ModuleList(
+            [
+                *(nn.Conv2d(before, after, (5, 1), (3, 1), (2, 0)) for before, after in pairwise(widths)),
+                nn.Conv2d(4 * width, 4 * width, (5, 1), 1, (2, 0)),
+                nn.Conv2d(4 * width, 1, (3, 1), 1, (1, 0)),
+            ]
+        )
+
+    def forward(self, audio: Tensor) -> list[Tensor]:
+        """What each layer says, the judgement last. Shape: `[B, N]` to several `[B, C, frames, period]`."""
+        whole = audio[:, : audio.shape[1] // self.period * self.period]
+        return _said(self.layers, whole.view(len(audio), 1, -1, self.period) / LEVEL)
+
+
+def _said(layers: nn.ModuleList, hidden: Tensor) -> list[Tensor]:
+    said = []
+    for layer in layers[:-1]:
+        hidden = nn.functional.leaky_relu(layer(hidden), 0.2)
+        said.append(hidden)
+    return [*said, layers[-1](hidden)]
 
 
 class Discriminators(nn.ModuleList):
-    """One for each of three resolutions."""
+    """One for each of three resolutions, and for each of some periods."""
 
-    def __init__(self) -> None:
-        super().__init__(SpectrumDiscriminator(n_fft) for n_fft in (2048, 1024, 512))
+    def __init__(self, width: int = 16, periods: Sequence[int] = ()) -> None:
+        super().__init__(
+            [
+                *(SpectrumDiscriminator(n_fft, width) for n_fft in (2048, 1024, 512)),
+                *(PeriodDiscriminator(period, width // 2) for period in periods),
+            ]
+        )
 
-    def own_loss(self, made: Tensor, original: Tensor) -> Tensor:
-        """What the discriminators lower: 1 for originals, 0 for what was made. Shapes: `[B, N]` twice, to `[]`."""
-        return torch.stack(
-            [(each(original)[-1] - 1).square().mean() + each(made.detach())[-1].square().mean() for each in self]
-        ).mean()
+    def losses(self, made: Tensor, original: Tensor) -> tuple[Tensor, Tensor]:
+        """What the discriminators lower, and what the decoder lowers. Shapes: `[B, N]` twice, to `[]` twice.
 
-    def decoder_loss(self, made: Tensor, original: Tensor) -> Tensor:
-        """What the decoder lowers: be taken for an original, and be alike inside the discriminators."""
-        return torch.stack([term for each in self for term in self._terms(each, made, original)]).sum() / len(self)
-
-    @staticmethod
-    def _terms(each: nn.Module, made: Tensor, original: Tensor) -> Iterator[Tensor]:
-        said = each(made)
-        with torch.no_grad():
-            wanted = each(original)
-        yield (said[-1] - 1).square().mean()
-        for one, two in zip(said[:-1], wanted[:-1], strict=True):
-            yield (one - two).abs().mean() / two.abs().mean()
+        Theirs: 1 for originals, 0 for what was made (least squares: Mao and others, 2017). The decoder's: be taken for
+        an original, and be alike inside the discriminators; its gradient reaches what was made, not their weights.
+        """
+        theirs, ours = list[Tensor](), list[Tensor]()
+        for each in self:
+            real, fake = each(original), each(made.detach())
+            theirs.append((real[-1] - 1).square().mean() + fake[-1].square().mean())
+            each.requires_grad_(False)
+            said = each(made)
+            each.requires_grad_(True)
+            ours.append((said[-1] - 1).square().mean())
+            ours += [
+                (one - two.detach()).abs().mean() / two.detach().abs().mean()
+                for one, two in zip(said[:-1], real[:-1], strict=True)
+            ]
+        return torch.stack(theirs).mean(), torch.stack(ours).sum() / len(self)
 
 
 def save_checkpoint(model: HiggsAudioV2TokenizerModel, folder: Path) -> None:
-    """A from_pretrained directory in float32: codes must be the same everywhere."""
-    model.save_pretrained(folder)
+    """A from_pretrained directory, float16 on disk; loaded as float32 it gives the same codes everywhere."""
+    half = HiggsAudioV2TokenizerModel(model.config)
+    half.load_state_dict(model.state_dict())
+    half.half().save_pretrained(folder)
     DacFeatureExtractor(sampling_rate=SAMPLE_RATE, hop_length=1).save_pretrained(folder)
