@@ -370,7 +370,7 @@ def random_clone(tiny: bool) -> Prompt:
 
 def measured_batches(
     decoder: Decoder, prompt: Prompt, batches: tuple[int, ...], frames: int, rounds: int, device: str, rate: float
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, Any]]:
     """Time of a frame of 16-bit weights beside what reading weights, keys and values once takes."""
     counts, positions = parameters_per_frame(decoder._network), len(prompt.token_ids) + frames // 2
     found = {}
@@ -382,8 +382,15 @@ def measured_batches(
             "bound_ms": bound,
             "share_of_bound": bound / ms,
             "seconds_of_audio_per_second": rows * 1000 / ms / FRAME_RATE,
+            "recorded": _recorded(decoder),
         }
     return found
+
+
+def _recorded(decoder: Decoder) -> bool:
+    """Whether the last decode replayed recorded steps. Never on a CPU."""
+    graphs = decoder._idle_batch._graphs if decoder._idle_batch else None
+    return graphs is not None and not graphs._broken
 
 
 def bytes_per_ms(device: str, tiny: bool) -> float:
