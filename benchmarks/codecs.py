@@ -13,7 +13,9 @@ import os
 import statistics
 import sys
 import time
+import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,13 +32,10 @@ from studio.codecs.higgs import HiggsCodec
 from studio.codecs.xcodec2 import XCodec2
 from studio.lab.compare import bandwidths, compare
 from studio.lab.metrics import MEASURES, QUICK
-from studio.lab_codecs import LabCodecs
-from studio.ui.compare_run import Run, work
-from studio.ui.offers import CodecFamily, Offer
-from studio.workspace import Workspace
 
 ASSETS = Path(__file__).parent.parent / "assets"
 WINDOW_FRAMES = 64
+BEGUN = time.perf_counter()  # after the imports
 
 
 Clock = Callable[[], float]
@@ -114,8 +113,16 @@ def compare_ratio(higgs: HiggsCodec, xcodec2: XCodec2, rounds: int, clock: Clock
     "until all can be heard" writes original and versions with levels and codes; "with quick measures" and "with all
     measures" go on until the last score. What the browser does of it is not in here.
     """
+    from studio.lab_codecs import LabCodecs  # with these comes the page, which a GPU's codecs are measured without
+    from studio.ui.compare_run import Run, work
+    from studio.ui.offers import CodecFamily, Offer
+    from studio.workspace import Workspace
+
+    def family(key: str, codec: Any, codebooks: int | None = None) -> CodecFamily:
+        return CodecFamily(key, codec.name, "", (Offer(key, "", lambda: codec, codebooks),))
+
     clip = {"clip": speech(10)}
-    codecs = LabCodecs([_family("higgs", higgs, 3), _family("xcodec2", xcodec2), _family("opus", Opus())])
+    codecs = LabCodecs([family("higgs", higgs, 3), family("xcodec2", xcodec2), family("opus", Opus())])
     pairs = [(family, family.offers[0]) for family in codecs.families]
 
     def codecs_alone() -> None:
@@ -139,10 +146,6 @@ def compare_ratio(higgs: HiggsCodec, xcodec2: XCodec2, rounds: int, clock: Clock
         clock=clock,
     )
     return {**ms, **{f"ratio {name}": ms[name] / ms["codecs alone"] for name in list(ms)[1:]}}
-
-
-def _family(key: str, codec: Any, codebooks: int | None = None) -> CodecFamily:
-    return CodecFamily(key, codec.name, "", (Offer(key, "", lambda: codec, codebooks),))
 
 
 def on_bundled_checkpoints(rounds: int, only: str | None = None, clock: Clock = time.perf_counter) -> dict[str, Any]:
@@ -189,7 +192,7 @@ def _random_higgs(tiny: bool, device: str) -> HiggsCodec:
     config = HiggsAudioV2TokenizerConfig(
         target_bandwidths=[0.5, 1, 1.5, 2], acoustic_model_config=acoustic | widths, semantic_model_config=semantic
     )
-    return HiggsCodec(HiggsAudioV2TokenizerModel(config).to(torch.device(device)))  # type: ignore[arg-type]
+    return HiggsCodec(_built(lambda: HiggsAudioV2TokenizerModel(config), device))
 
 
 def _random_xcodec2(tiny: bool, device: str) -> XCodec2:
@@ -205,24 +208,84 @@ def _random_xcodec2(tiny: bool, device: str) -> XCodec2:
         },
     }  # fmt: skip
     config = Xcodec2Config(**(small if tiny else {}))
-    return XCodec2(Xcodec2Model(config).to(torch.device(device)), Xcodec2FeatureExtractor())  # type: ignore[arg-type]
+    return XCodec2(_built(lambda: Xcodec2Model(config), device), Xcodec2FeatureExtractor())
 
 
-def at_full_size(device: str, tiny: bool, rounds: int, seconds: float) -> dict[str, Any]:
-    """Round trips at batch 1 and 8, and the decode of a window of 64 frames: eager, compiled, as a CUDA graph."""
-    report: dict[str, Any] = {"clip seconds": seconds, "window frames": WINDOW_FRAMES}
-    for make in (_random_higgs, _random_xcodec2):
-        codec = make(tiny, device)
-        parameters = sum(weights.numel() for weights in codec.model.parameters())
-        figures: dict[str, Any] = {"parameters": parameters}
-        for batch in (1, 8):
-            figures[f"batch {batch}"] = _batch_rtf(codec, batch, seconds, rounds, device)
-            figures[f"decode window, batch {batch} (ms)"] = _window_ms(codec, batch, rounds, device)
+def _built(make: Callable[[], Any], device: str) -> Any:
+    """A model with weights drawn where they are to be: on a CPU that takes longer than all that is measured."""
+    try:
+        with torch.device(device):
+            return make().to(device)
+    except Exception:  # some part of it can be built on a CPU only
+        traceback.print_exc()
+        return make().to(device)
+
+
+def at_full_size(
+    device: str,
+    tiny: bool,
+    rounds: int,
+    seconds: float,
+    known: dict[str, Any],
+    out: Path | None,
+    limit: float,
+    compiled: bool,
+) -> dict[str, Any]:
+    """Round trips at batch 1 and 8, and the decode of a window of 64 frames: eager, as a CUDA graph, compiled.
+
+    Args:
+        known: what the report begins with.
+        out: where the report is written after each part, if anywhere.
+        limit: seconds since the imports after which no further part is begun; compiling comes last.
+        compiled: measure what compiling brings, too: minutes on a CPU.
+    """
+    report = known | {"clip seconds": seconds, "window frames": WINDOW_FRAMES, "seconds": {}}
+    codecs: dict[str, Any] = {}
+    before: dict[str, int] = {}  # bytes that others held
+
+    def window(name: str, batch: int, ways: tuple[str, ...]) -> None:
+        found = _window_ms(codecs[name], batch, rounds, device, ways)
+        old = report[name].setdefault(f"decode window, batch {batch} (ms)", {})
+        for key, value in found.items():
+            old[key] = old[key] | value if isinstance(value, dict) and key in old else value
+
+    def build(name: str, make: Callable[[bool, str], Any]) -> None:
         if device.startswith("cuda"):
-            figures["peak memory (GiB)"] = torch.cuda.max_memory_allocated() / 2**30
+            before[name] = torch.cuda.memory_allocated()
             torch.cuda.reset_peak_memory_stats()
-        report[codec.name] = figures
-        del codec
+        codecs[name] = make(tiny, device)
+        report[name]["parameters"] = sum(weights.numel() for weights in codecs[name].model.parameters())
+
+    def round_trip(name: str, batch: int) -> None:
+        report[name][f"batch {batch}"] = _batch_rtf(codecs[name], batch, seconds, rounds, device)
+
+    parts: list[tuple[str, str, Callable[[], None]]] = []
+    makers = {HiggsCodec.name: _random_higgs, XCodec2.name: _random_xcodec2}
+    quick = ("CUDA graph",) if device.startswith("cuda") else ()
+    for name, make in makers.items():
+        report[name] = {}
+        parts.append((name, "build", partial(build, name, make)))
+        for batch in (1, 8):
+            parts.append((name, f"window, batch {batch}", partial(window, name, batch, quick)))
+            parts.append((name, f"round trip, batch {batch}", partial(round_trip, name, batch)))
+    if compiled:
+        parts += [(name, "compiled window", partial(window, name, 1, ("torch.compile",))) for name in makers]
+    for name, part, task in parts:
+        begun = time.perf_counter()
+        if begun - BEGUN > limit:
+            report.setdefault("left out", []).append(f"{name}, {part}")
+        else:
+            try:
+                task()
+            except Exception as problem:
+                traceback.print_exc()
+                report.setdefault("failed", {})[f"{name}, {part}"] = repr(problem)[:300]
+            took = report["seconds"][f"{name}, {part}"] = round(time.perf_counter() - begun, 1)
+            print(f"{name}, {part}: {took} s", file=sys.stderr, flush=True)
+            if device.startswith("cuda") and part != "compiled window":
+                report[name]["peak memory (GiB)"] = (torch.cuda.max_memory_allocated() - before.get(name, 0)) / 2**30
+        if out:
+            out.write_text(json.dumps(report, indent=1) + "\n")
     return report
 
 
@@ -236,7 +299,9 @@ def _batch_rtf(codec: HiggsCodec | XCodec2, batch: int, seconds: float, rounds: 
     return {f"{name} RTF": value / 1000 / (seconds * batch) for name, value in ms.items()}
 
 
-def _window_ms(codec: HiggsCodec | XCodec2, batch: int, rounds: int, device: str) -> dict[str, Any]:
+def _window_ms(
+    codec: HiggsCodec | XCodec2, batch: int, rounds: int, device: str, chosen: tuple[str, ...] = ("torch.compile",)
+) -> dict[str, Any]:
     """The model's own decode on codes that are on the device already."""
     size, books = codec.codebook_size, codec.codebooks
     values = torch.randint(size, (batch, books, WINDOW_FRAMES), device=device)
@@ -252,10 +317,12 @@ def _window_ms(codec: HiggsCodec | XCodec2, batch: int, rounds: int, device: str
     prepared: dict[str, float] = {}
     with torch.inference_mode():
         expected = eager(values)
-        ways: dict[str, Callable[[], Callable[[], torch.Tensor]]] = {"torch.compile": lambda: _compiled(eager, values)}
-        if device.startswith("cuda"):
-            ways["CUDA graph"] = lambda: _graphed(eager, values)
-        for name, prepare in ways.items():
+        ways: dict[str, Callable[[], Callable[[], torch.Tensor]]] = {
+            "torch.compile": lambda: _compiled(eager, values),
+            "CUDA graph": lambda: _graphed(eager, values),
+        }
+        for name in chosen:
+            prepare = ways[name]
             start = time.perf_counter()
             try:
                 task = prepare()
@@ -287,8 +354,12 @@ def _graphed(eager: Callable[[torch.Tensor], torch.Tensor], values: torch.Tensor
             eager(values)
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        output = eager(values)
+    here = torch.cuda.current_stream()
+    try:
+        with torch.cuda.graph(graph):
+            output = eager(values)
+    finally:
+        torch.cuda.set_stream(here)  # which a capture that fails does not put back
 
     def replay() -> torch.Tensor:
         graph.replay()
@@ -306,6 +377,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=("ladder", "batch", "compare", "compile"), help="one of the ratios")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a clip in the full-size mode")
+    parser.add_argument("--compile", action="store_true", help="full-size mode: torch.compile as well")
+    parser.add_argument("--out", type=Path, help="full-size mode: a file for the JSON, written after each part")
+    parser.add_argument("--limit", type=float, default=float("inf"), help="seconds from which on no part is begun")
     parser.add_argument("--cpu-time", action="store_true", help="of all threads, where other programs keep cores busy")
     chosen = parser.parse_args()
     clock = time.process_time if chosen.cpu_time else time.perf_counter
@@ -318,10 +392,11 @@ def main() -> None:
         "clock": "CPU time of all threads" if chosen.cpu_time else "wall",
     }
     if chosen.full_size:
-        report = at_full_size(chosen.device, chosen.tiny, chosen.rounds, chosen.seconds)
+        how = chosen.device, chosen.tiny, chosen.rounds, chosen.seconds
+        report = at_full_size(*how, {"machine": machine}, chosen.out, chosen.limit, chosen.compile)
     else:
-        report = on_bundled_checkpoints(chosen.rounds, chosen.only, clock)
-    json.dump({"machine": machine, **report}, sys.stdout, indent=1)
+        report = {"machine": machine} | on_bundled_checkpoints(chosen.rounds, chosen.only, clock)
+    json.dump(report, sys.stdout, indent=1)
     print()
 
 

@@ -19,7 +19,7 @@ import statistics
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ import studio.codecs  # noqa: F401  it makes torchaudio importable, which transf
 
 # isort: split
 
-from benchmarks.growth import ROWS, draw, growth_table, markdown
+from benchmarks.growth import LENGTHS, ROWS, draw, growth_table, markdown
 from benchmarks.workload import (
     BUNDLED_VOCABULARY,
     CLONED,
@@ -53,6 +53,9 @@ from studio.sampling import Sampling
 
 # --- timing -----------------------------------------------------------------------------------------------------------
 
+
+BEGUN = time.perf_counter()  # after the imports
+STOCK_FRAMES, STOCK_ROUNDS = 24, 2  # of generate() at full size, which takes seconds a round
 
 clock = time.perf_counter  # or, with --cpu-time, time.process_time
 
@@ -85,16 +88,16 @@ def our_frame_ms(decoder: Decoder, asked: list[Request], device: str) -> float:
     decoding = decoder.decode(asked)
     next(decoding)
     wait(device)
-    start, before, steps = clock(), 0, 0
+    first, last, steps, before = 0.0, 0.0, 0, 0
     for progress in decoding:
         if progress.finished:
             break
+        last = clock()  # a GPU reports several frames together: those of an unfinished report only
         steps += max(progress.frames) - before if before else 0
-        start = start if before else clock()
+        first = first if before else last
         before = max(progress.frames)
-    elapsed = clock() - start
     decoding.close()
-    return 1000 * elapsed / steps
+    return 1000 * (last - first) / steps
 
 
 def first_frames(decoder: Decoder, prompt: Prompt) -> None:
@@ -215,9 +218,21 @@ def parameters_per_frame(network: Any) -> dict[str, int]:
     return {"weights": layers * layer + head, "kv per position": layers * keys}
 
 
-def growth(decoder: Decoder, vocabulary: int, device: str, title: str, picture: Path | None) -> list[dict[str, float]]:
+def growth(
+    decoder: Decoder,
+    vocabulary: int,
+    device: str,
+    title: str,
+    picture: Path | None,
+    lengths: Sequence[int],
+    batches: Sequence[int],
+) -> list[dict[str, float]]:
     """Frames per second over prompt length and batch; the table also on stderr, and the picture if asked for."""
-    table = growth_table(decoder, lambda length: random_prompt(vocabulary, length, 0), requests, clock)
+    # A GPU reports eight frames together, and a median wants several reports.
+    frames = 48 if device.startswith("cuda") else 16
+    table = growth_table(
+        decoder, lambda length: random_prompt(vocabulary, length, 0), requests, clock, lengths, batches, frames
+    )
     print(markdown(table), file=sys.stderr)
     if picture is not None:
         draw(table, title, picture)
@@ -229,31 +244,110 @@ def growth(decoder: Decoder, vocabulary: int, device: str, title: str, picture: 
 
 
 def random_weights(device: str, tiny: bool, frames: int, rounds: int) -> dict[str, Callable[[], dict[str, Any]]]:
-    """Stock generate() and ours on the same weights; then, on weights alike, batch 32 and 8-bit weights."""
+    """The most telling parts first. All but 8-bit weights take the same weights, one after another."""
     rate = bytes_per_ms(device, tiny)
     prompt = random_clone(tiny)
+    weights = _Weights(device, tiny)
+    stock: dict[str, float] = {}
 
-    def batch_32() -> dict[str, Any]:
-        decoder = as_on_gpu(random_3b(device, tiny), tiny, slots=32)
-        return measured_batches(decoder, prompt, (32,), frames, rounds, device, rate)
+    def beside_generate() -> dict[str, Any]:
+        model = weights.stock()
+        tasks = {
+            "generate_ms_per_frame": lambda: their_frame_ms(model, prompt, STOCK_FRAMES, device),
+            "generate_first_frames_ms": lambda: 1000 * seconds(lambda: generate(model, prompt, 16, device), device),
+        }
+        stock.update(rounds_of(tasks, STOCK_ROUNDS))
+        return stock
 
-    def int8() -> dict[str, Any]:
-        decoder = as_on_gpu(random_3b(device, tiny), tiny, quantize="int8")
+    def batches(*rows: int, fused: bool = False) -> dict[str, Any]:
+        decoder = weights.ours(max(8, *rows), fused)
+        found = measured_batches(decoder, prompt, rows, frames, rounds, device, rate)
+        if stock and rows == (1,):
+            found["generate_ms_per_frame / ours (target >= 10)"] = (
+                stock["generate_ms_per_frame"] / found["batch 1"]["ms_per_frame"]
+            )
+        return {"fused": found} if fused else found
+
+    def first() -> dict[str, Any]:
+        decoder = weights.ours()
+        task = {"": lambda: 1000 * seconds(lambda: first_frames(decoder, prompt), device)}
+        return {"first_frames_warm_voice_ms": rounds_of(task, rounds)[""]}
+
+    def fused() -> dict[str, Any]:
+        found: dict[str, Any] = batches(1, fused=True)["fused"]
+        decoder = weights.ours(fused=True)
+        task = {"": lambda: 1000 * seconds(lambda: first_frames(decoder, prompt), device)}
+        return {"fused": found | {"first_frames_warm_voice_ms": rounds_of(task, rounds)[""]}}
+
+    def int8(fused: bool) -> dict[str, Any]:
+        decoder = weights.small(fused)
         ms = rounds_of({"": lambda: our_frame_ms(decoder, requests(prompt, frames), device)}, rounds)[""]
-        return {"int8_ms_per_frame": ms}
+        return {"fused_int8_ms_per_frame" if fused else "int8_ms_per_frame": ms}
 
+    on_gpu = device.startswith("cuda")  # where Triton is
+    kernels: dict[str, Callable[[], dict[str, Any]]] = {
+        "fused codes": lambda: {"fused_greedy_codes_as_generate": same_codes(device, tiny, fused=True)},
+        "fused batch 1": fused,
+    }
+    more: dict[str, Callable[[], dict[str, Any]]] = {
+        "fused batches 8 and 32": lambda: {"fused, more rows": batches(8, 32, fused=True)["fused"]},
+        "fused 8-bit weights": lambda: int8(fused=True),
+    }
     return {
         "memory": lambda: {"GB_per_s_read": rate / 1e6, "prompt_positions": len(prompt.token_ids)},
-        "codes": lambda: same_codes(device, tiny),
-        "beside generate": lambda: beside_generate(device, tiny, frames, rounds, rate),
-        "batch 32": batch_32,
-        "8-bit weights": int8,
+        "codes": lambda: {"greedy_codes_as_generate": same_codes(device, tiny)},
+        "generate": beside_generate,
+        "batch 1": lambda: batches(1),
+        "first frames": first,
+        "batch 8": lambda: batches(8) | {"peak_GB_loading_and_speaking": peak_memory_bytes(device) / 1e9},
+        **(kernels if on_gpu else {}),
+        "batch 32": lambda: batches(32),
+        **(more if on_gpu else {}),
+        "8-bit weights": lambda: int8(fused=False),
     }
 
 
-def same_codes(device: str, tiny: bool) -> dict[str, bool]:
+class _Weights:
+    """Random weights: with transformers until our decoder takes them over; one such model at a time."""
+
+    def __init__(self, device: str, tiny: bool) -> None:
+        self._how = device, tiny
+        self._model: Any = None
+        self._decoders: dict[str, Decoder] = {}
+
+    def stock(self) -> Any:
+        """The model of transformers."""
+        self._model = random_3b(*self._how)
+        return self._model
+
+    def ours(self, slots: int = 8, fused: bool = False) -> Decoder:
+        """Our decoder on the same weights; its peak of memory counts from when it takes them."""
+        if "none" not in self._decoders:
+            model = self._model or random_3b(*self._how)
+            self._model = None
+            forget_peak_memory(self._how[0])
+            self._decoders["none"] = as_on_gpu(model, self._how[1])
+        return _set(self._decoders["none"], slots, fused)
+
+    def small(self, fused: bool) -> Decoder:
+        """A decoder with 8-bit weights."""
+        if "int8" not in self._decoders:
+            self._decoders["int8"] = as_on_gpu(random_3b(*self._how), self._how[1], quantize="int8")
+        return _set(self._decoders["int8"], 8, fused)
+
+
+def _set(decoder: Decoder, slots: int, fused: bool) -> Decoder:
+    """The same weights with other slots or kernels: what has been recorded is dropped."""
+    decoder.slots = slots
+    decoder._idle_batch = None
+    decoder._network.fuse(fused)
+    gc.collect()
+    return decoder
+
+
+def same_codes(device: str, tiny: bool, **how: Any) -> bool:
     """Whether the bundled checkpoint says on this device, greedily and in a batch, what generate() says."""
-    theirs, ours = bundled().to(device), as_on_gpu(bundled().to(device), tiny)
+    theirs, ours = bundled().to(device), as_on_gpu(bundled().to(device), tiny, **how)
     prompt = bundled_prompt(CLONED, REFERENCE_FRAMES)
     drawn = generate(theirs, prompt, 40, device, {"do_sample": False, "ras_win_len": None})[1:].cpu()
     codebooks = drawn.shape[1]
@@ -261,37 +355,12 @@ def same_codes(device: str, tiny: bool) -> dict[str, bool]:
     expected = torch.stack([drawn[k : k + length, k] for k in range(codebooks)])
     asked = [Request(prompt, Sampling(temperature=0.0, ras_window=0), length)] * 3
     said = [codes for progress in ours.decode(asked) for codes in progress.finished.values()]
-    return {"greedy_codes_as_generate": all(bool((codes.values == expected.numpy()).all()) for codes in said)}
+    return all(bool((codes.values == expected.numpy()).all()) for codes in said)
 
 
 def as_on_gpu(model: Any, tiny: bool, **how: Any) -> Decoder:
     """A decoder; at toy size on a CPU it takes the step that a GPU records."""
     return Decoder(model, fixed_shapes=True if tiny else None, **how)
-
-
-def beside_generate(device: str, tiny: bool, frames: int, rounds: int, rate: float) -> dict[str, Any]:
-    """Stock generate() first; then ours takes the same weights over, and the peak of its memory is noted."""
-    model = random_3b(device, tiny)
-    prompt = random_clone(tiny)
-    stock = rounds_of(
-        {
-            "frame": lambda: their_frame_ms(model, prompt, frames, device),
-            "first frames": lambda: 1000 * seconds(lambda: generate(model, prompt, 16, device), device),
-        },
-        rounds,
-    )
-    forget_peak_memory(device)
-    decoder = as_on_gpu(model, tiny)
-    ours = measured_batches(decoder, prompt, (1, 8), frames, rounds, device, rate)
-    first = rounds_of({"": lambda: 1000 * seconds(lambda: first_frames(decoder, prompt), device)}, rounds)[""]
-    return {
-        "generate_ms_per_frame": stock["frame"],
-        "generate_first_frames_ms": stock["first frames"],
-        **ours,
-        "first_frames_warm_voice_ms": first,
-        "peak_GB_loading_and_speaking": peak_memory_bytes(device) / 1e9,
-        "ratios": {"frame, generate / ours (target >= 10)": stock["frame"] / ours["batch 1"]["ms_per_frame"]},
-    }
 
 
 def random_clone(tiny: bool) -> Prompt:
@@ -301,7 +370,7 @@ def random_clone(tiny: bool) -> Prompt:
 
 def measured_batches(
     decoder: Decoder, prompt: Prompt, batches: tuple[int, ...], frames: int, rounds: int, device: str, rate: float
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, Any]]:
     """Time of a frame of 16-bit weights beside what reading weights, keys and values once takes."""
     counts, positions = parameters_per_frame(decoder._network), len(prompt.token_ids) + frames // 2
     found = {}
@@ -313,8 +382,15 @@ def measured_batches(
             "bound_ms": bound,
             "share_of_bound": bound / ms,
             "seconds_of_audio_per_second": rows * 1000 / ms / FRAME_RATE,
+            "recorded": _recorded(decoder),
         }
     return found
+
+
+def _recorded(decoder: Decoder) -> bool:
+    """Whether the last decode replayed recorded steps. Never on a CPU."""
+    graphs = decoder._idle_batch._graphs if decoder._idle_batch else None
+    return graphs is not None and not graphs._broken
 
 
 def bytes_per_ms(device: str, tiny: bool) -> float:
@@ -347,6 +423,11 @@ def main() -> None:
     parser.add_argument("--cpu-time", action="store_true", help="on the CPU: processor time of all threads")
     parser.add_argument("--growth", action="store_true", help="also frames per second over prompt length and batch")
     parser.add_argument("--only-growth", action="store_true", help="nothing else")
+    parser.add_argument("--lengths", type=_numbers, default=LENGTHS, help="of the prompts in growth: 100,900,3900")
+    parser.add_argument("--rows", type=_numbers, default=ROWS, help="of the batches in growth: 1,8,32")
+    parser.add_argument(
+        "--limit", type=float, default=float("inf"), help="seconds after the imports, from which on no part is begun"
+    )
     parser.add_argument("--picture", type=Path, help="where to draw growth, as SVG")
     parser.add_argument("--out", type=Path, help="a file for the JSON")
     chosen = parser.parse_args()
@@ -367,19 +448,30 @@ def main() -> None:
         def grown() -> dict[str, Any]:
             model = random_3b(chosen.device, chosen.tiny) if chosen.random_3b else bundled()
             title = f"{before.get('gpu', before['cpu'])}, {'3B' if chosen.random_3b else 'bundled'} checkpoint's size"
-            decoder = as_on_gpu(model, chosen.tiny, slots=max(ROWS))
-            table = growth(decoder, model.config.vocab_size, chosen.device, title, chosen.picture)
+            decoder = as_on_gpu(model, chosen.tiny, slots=max(chosen.rows))
+            vocabulary = model.config.vocab_size
+            table = growth(decoder, vocabulary, chosen.device, title, chosen.picture, chosen.lengths, chosen.rows)
             return {"growth": table}
 
         parts["growth"] = grown
-    report = measured(parts, {"hardware": before}, chosen.out)
+    report = measured(parts, {"hardware": before}, chosen.out, chosen.limit)
     print(json.dumps(report, indent=2))
     if "failed" in report:
         sys.exit(1)
 
 
-def measured(parts: dict[str, Callable[[], dict[str, Any]]], known: dict[str, Any], out: Path | None) -> dict[str, Any]:
-    """Measure one part after another. What fails is noted, and the file is written after each: machines may be lent."""
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))
+
+
+def measured(
+    parts: dict[str, Callable[[], dict[str, Any]]], known: dict[str, Any], out: Path | None, limit: float = float("inf")
+) -> dict[str, Any]:
+    """Measure one part after another. What fails is noted, and the file is written after each: machines may be lent.
+
+    Args:
+        limit: seconds since the imports after which no further part is begun.
+    """
     versions = {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -387,13 +479,20 @@ def measured(parts: dict[str, Callable[[], dict[str, Any]]], known: dict[str, An
     }
     command = "python -m benchmarks.decode " + " ".join(sys.argv[1:])
     report = {"command": command, "date": time.strftime("%Y-%m-%d"), "versions": versions} | known
+    took = report["seconds"] = {"from the imports to the first part": round(time.perf_counter() - BEGUN, 1)}
     for name, part in parts.items():
-        try:
-            report |= part()
-        except Exception as problem:
-            traceback.print_exc()
-            report.setdefault("failed", {})[name] = repr(problem)
-        gc.collect()  # recorded steps hold their memory until then
+        begun = time.perf_counter()
+        if begun - BEGUN > limit:
+            report.setdefault("left out", []).append(name)
+        else:
+            try:
+                report |= part()
+            except Exception as problem:
+                traceback.print_exc()
+                report.setdefault("failed", {})[name] = repr(problem)[:1000]
+            gc.collect()  # recorded steps hold their memory until then
+            took[name] = round(time.perf_counter() - begun, 1)
+            print(f"{name}: {took[name]} s", file=sys.stderr, flush=True)
         if out:
             out.write_text(json.dumps(report, indent=2) + "\n")
     return report

@@ -3,26 +3,31 @@
 import math
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 LENGTHS = (100, 500, 1000, 2000, 4000)  # positions of the prompt
 ROWS = (1, 4, 16, 64)
-FRAMES = 16
 COLOURS = ("#440154", "#443983", "#31688e", "#21918c", "#35b779", "#90d743", "#c8b100")  # of viridis, the last darker
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 640, 400, 70, 24, 96, 56
 
 
 def growth_table(
-    decoder: Any, prompt_of: Callable[[int], Any], requests: Callable[..., list], clock: Callable[[], float]
+    decoder: Any,
+    prompt_of: Callable[[int], Any],
+    requests: Callable[..., list],
+    clock: Callable[[], float],
+    lengths: Sequence[int],
+    batches: Sequence[int],
+    frames: int,
 ) -> list[dict[str, float]]:
     """Frames per second of all rows together; the median over the reports of one run, without prefill."""
     table = []
-    for length in LENGTHS:
+    for length in lengths:
         prompt = prompt_of(length)
-        for rows in (rows for rows in ROWS if rows <= decoder.slots):
-            frame_seconds = _frame_seconds(decoder, requests(prompt, FRAMES, rows), clock)
+        for rows in (rows for rows in batches if rows <= decoder.slots):
+            frame_seconds = _frame_seconds(decoder, requests(prompt, frames, rows), clock)
             table.append({"prompt_positions": length, "batch": rows, "frames_per_second": rows / frame_seconds})
             print(table[-1], file=sys.stderr)
     return table

@@ -63,6 +63,10 @@ class StepGraphs:
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
         # thread_local: the codec lab may use the card from another thread meanwhile
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-            step()
+        here = torch.cuda.current_stream()
+        try:
+            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+                step()
+        finally:
+            torch.cuda.set_stream(here)  # which a capture that fails does not put back
         return graph

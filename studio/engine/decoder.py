@@ -65,6 +65,7 @@ class Decoder:
         prefix_bytes: int = 256 * 2**20,
         quantize: str = "none",
         fixed_shapes: bool | None = None,
+        fused: bool = False,
     ) -> None:
         """Take over a `HiggsAudioV2ForConditionalGeneration`, with its device and dtype.
 
@@ -74,6 +75,7 @@ class Decoder:
             prefix_bytes: how much to keep of the keys and values of prompt beginnings; 0 keeps none.
             quantize: `none`, or `int8` for 8-bit weights.
             fixed_shapes: see `Batch`; None is right for the device.
+            fused: on a GPU, take kernels of our own in a step: see `Network`.
 
         Raises:
             BadSetting: there is no such `quantize`.
@@ -86,12 +88,14 @@ class Decoder:
         self._longest = config.max_position_embeddings
         self._special = SpecialCodes(config.audio_stream_bos_id, config.audio_stream_eos_id, config.codebook_size)
         with torch.inference_mode():
-            self._network = Network(model, quantize)
+            self._network = Network(model, quantize, fused)
             if self._network.device.type == "cpu":
                 cpu_kernels.prepare()
                 cpu_draws.prepare()
                 cpu_step.prepare()
         on_gpu = self._network.device.type == "cuda"
+        if on_gpu:  # cuDNN's attention plans anew for every length, and every prompt has its own
+            torch.backends.cuda.enable_cudnn_sdp(False)
         self._fixed_shapes = self._network.device.type != "cpu" if fixed_shapes is None else fixed_shapes
         self._stretch = STRETCH_GPU if on_gpu else STRETCH_CPU
         # A GPU is kept busy with the next frames while the last ones are copied and looked at.

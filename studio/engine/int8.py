@@ -16,18 +16,21 @@ logger = logging.getLogger(__name__)
 LARGEST = 127
 
 
-def int8_product(weight: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A product with `weight` [out, in] rounded to 8 bits. The tensor given is not kept.
+def int8_product(whole: torch.Tensor, scales: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A product with weights [out, in] that `rounded` gave.
 
     Returns:
-        [M, in] -> [M, out]: float32 on the CPU, else in the weight's dtype.
+        [M, in] -> [M, out]: float32 on the CPU, else in the dtype of what is multiplied.
     """
-    whole, scales = rounded(weight)
-    if weight.device.type == "cpu":
+    if whole.device.type == "cpu":
         # The kernel that reads 8-bit weights as they are wants the rest in bfloat16.
         return lambda x: torch._weight_int8pack_mm(x.bfloat16(), whole, scales).float()
-    one_row = _product_of_one_row(weight.device)
-    return lambda x: one_row(x, whole, scales) if len(x) == 1 else _unpacked_product(x, whole, scales)
+
+    def product(x: torch.Tensor) -> torch.Tensor:
+        # compiled when first needed: a step of own kernels never does
+        return (_product_of_one_row(x.device) if len(x) == 1 else _unpacked_product)(x, whole, scales)
+
+    return product
 
 
 def rounded(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

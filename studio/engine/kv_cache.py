@@ -117,22 +117,34 @@ class SharedSpan:
     def __init__(
         self, cache: KvCache, cos: torch.Tensor, sin: torch.Tensor, positions: torch.Tensor, span: int
     ) -> None:
-        self._cos, self._sin = cos[positions], sin[positions]
+        self._tables = cos, sin
         self._block = cache.block
         self._key_heads = cache.key_heads
         self._span = span
-        self._rows = torch.arange(len(positions), device=positions.device)
         self._positions = positions
+
+    @cached_property
+    def _turns(self) -> tuple[torch.Tensor, torch.Tensor]:
+        cos, sin = self._tables
+        return cos[self._positions], sin[self._positions]
+
+    @cached_property
+    def _rows(self) -> torch.Tensor:
+        return torch.arange(len(self._positions), device=self._positions.device)
+
+    @cached_property
+    def _mask(self) -> torch.Tensor:
+        positions, span = self._positions, self._span
         beyond = torch.arange(span, device=positions.device) > positions.unsqueeze(1)
         # As numbers to add: attention would turn a mask of booleans into them anew in every layer.
-        mask = torch.zeros(beyond.shape, dtype=cache.block.dtype, device=positions.device)
-        self._mask = mask.masked_fill_(beyond, -torch.inf).view(len(positions), 1, 1, span)
+        mask = torch.zeros(beyond.shape, dtype=self._block.dtype, device=positions.device)
+        return mask.masked_fill_(beyond, -torch.inf).view(len(positions), 1, 1, span)
 
     def attend(self, layer: int, heads: torch.Tensor) -> torch.Tensor:
         """See `Places.attend`."""
         rows, head_dim = heads.shape[0], heads.shape[2]
         query_heads = heads.shape[1] - 2 * self._key_heads
-        rotate(heads[:, : query_heads + self._key_heads], self._cos, self._sin)
+        rotate(heads[:, : query_heads + self._key_heads], *self._turns)
         block = self._block[layer]
         block[self._rows, :, self._positions] = heads[:, query_heads:]
         # The queries that share a key head stand as its query positions: no repeated keys.
@@ -143,3 +155,9 @@ class SharedSpan:
             queries, stored[:, : self._key_heads], stored[:, self._key_heads :], attn_mask=mask
         )
         return attended.reshape(rows, -1)
+
+    def attend_fused(self, layer: int, heads: torch.Tensor) -> torch.Tensor:
+        """The same in two launches: see `gpu_kernels.attend`."""
+        from studio.engine import gpu_kernels  # needs Triton, which comes with torch for CUDA only
+
+        return gpu_kernels.attend(heads, self._block[layer], self._positions, *self._tables, self._span)

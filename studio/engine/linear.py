@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from studio.engine import cpu_products
-from studio.engine.int8 import int8_product
+from studio.engine.int8 import int8_product, rounded
 from studio.errors import BadSetting
 
 Product = Callable[[torch.Tensor], torch.Tensor]  # [M, in] -> [M, out]
@@ -40,10 +40,16 @@ class Linear:
         fused = weight.device.type != "cpu" and quantize == "none"
         self._weight = weight if fused else None
         self._outputs = len(weight)
+        self.kept: tuple[torch.Tensor, torch.Tensor | None] | None = None  # on a GPU: weights, scales of 8-bit ones
         exact = weight.device.type == "cpu" and quantize == "none"
         self.packed: np.ndarray | None = cpu_products.packed(weight) if exact else None  # see cpu_products
         if self.packed is None:
-            self._product = int8_product(weight) if quantize == "int8" else _product(weight)
+            if weight.device.type != "cpu":
+                self.kept = rounded(weight) if quantize == "int8" else (weight, None)
+            if quantize == "int8":
+                self._product = int8_product(*(self.kept or rounded(weight)))  # type: ignore[arg-type]
+            else:
+                self._product = _product(weight)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """The product. Shapes: [M, in] -> [M, out]."""

@@ -56,12 +56,13 @@ class Layer:
 class Network:
     """The weights of a `HiggsAudioV2ForConditionalGeneration`, merged, and what is computed with them."""
 
-    def __init__(self, model: Any, quantize: str = "none") -> None:
+    def __init__(self, model: Any, quantize: str = "none", fused: bool = False) -> None:
         """Take the weights over one by one, so that no more than one of them stands in memory twice.
 
         Args:
             model: it is hollowed out and cannot be used afterwards.
             quantize: see `Linear`.
+            fused: on a GPU, take the kernels of `gpu_kernels` in a step.
         """
         config = model.config
         core = model.model
@@ -85,7 +86,17 @@ class Network:
         self.layers = [taking.layer(layer) for layer in core.layers]
         self._rotary = core.rotary_emb
         self._compiled = CompiledStep(self) if all(linear.packed is not None for linear in self._of_a_frame()) else None
+        self._fused: Any = None
+        self.fuse(fused)
         self.cos = self.sin = torch.empty(0)
+
+    def fuse(self, fused: bool) -> None:
+        """Take the kernels of `gpu_kernels` in a step, or torch's. What has been recorded stays as it is."""
+        self._fused = None
+        if fused:
+            from studio.engine.gpu_step import FusedStep  # needs Triton, which comes with torch for CUDA only
+
+            self._fused = FusedStep(self)
 
     def _of_a_frame(self) -> Iterator[Linear]:
         for layer in self.layers:
@@ -110,6 +121,8 @@ class Network:
         if self._compiled is not None and isinstance(places, OwnLengths):
             return self._compiled(codes, places)
         hidden = self._embedded_codes(codes)
+        if self._fused is not None:
+            return self._fused(hidden, places).view(-1, self.num_codebooks, self.codebook_size)
         for number, layer in enumerate(self.layers):
             heads = layer.qkv(self._normed(hidden, layer.audio_norm)).view(len(hidden), -1, self.head_dim)
             hidden = layer.out.added_to(hidden, places.attend(number, heads))

@@ -1,0 +1,40 @@
+"""What the benchmarks of decoding count, on clocks and decoders made for it."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks import decode
+
+
+def test_a_frame_is_timed_between_reports_of_eight_and_not_by_the_one_that_finishes(monkeypatch):
+    now = [0.0]
+
+    def reports(_):
+        for number in range(1, 6):
+            now[0] += 0.016
+            yield SimpleNamespace(frames=[8 * number - 7], finished={0: None} if number == 5 else {})
+
+    monkeypatch.setattr(decode, "clock", lambda: now[0])
+    assert decode.our_frame_ms(SimpleNamespace(decode=reports), [], "cpu") == pytest.approx(2.0)
+
+
+def test_parts_are_written_as_they_end_and_left_out_beyond_the_limit(monkeypatch, tmp_path):
+    now, out = [decode.BEGUN], tmp_path / "out.json"
+    monkeypatch.setattr(decode, "time", SimpleNamespace(perf_counter=lambda: now[0], strftime=lambda _: "today"))
+
+    def first():
+        now[0] += 6
+        return {"a": 1}
+
+    def second():
+        assert json.loads(out.read_text())["a"] == 1
+        now[0] += 6
+        raise ValueError("no")
+
+    decode.measured({"first": first, "second": second, "third": first}, {}, out, limit=10)
+    report = json.loads(out.read_text())
+    assert report["left out"] == ["third"]
+    assert report["failed"] == {"second": "ValueError('no')"}
+    assert report["seconds"] == {"from the imports to the first part": 0, "first": 6, "second": 6}
