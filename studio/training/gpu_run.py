@@ -33,7 +33,7 @@ CODING_SECONDS = 60.0  # at most
 XCODEC2_UTTERANCES = 10_000
 TOKENIZER_BATCH, XCODEC2_BATCH, POSITIONS = 32, 48, 32_000
 TOKENIZER_SHARDS, SPEECH_SHARDS = 40, 320  # of 600 utterances
-RATE = 2.5e-3  # of the language model: batches are larger than on a CPU
+RATE, XCODEC2_RATE = 2.5e-3, 1e-3  # of learning: batches are larger than on a CPU
 
 
 def pack(files: Sequence[Path], shards: Path, name: str) -> list[Path]:
@@ -82,7 +82,7 @@ class Run:
     def xcodec2(self, until: float = 1.0) -> None:
         """X-Codec2, new."""
         data = ["--utterances", str(self._sized(XCODEC2_UTTERANCES, 12)), "--workers", str(max(1, self._workers))]
-        batch = ["--batch", str(self._sized(XCODEC2_BATCH, 2)), "--no-evaluation"]
+        batch = ["--batch", str(self._sized(XCODEC2_BATCH, 2)), "--rate", f"{XCODEC2_RATE}", "--no-evaluation"]
         self._train("xcodec2", until, [*data, *batch])
 
     def speech(self) -> None:

@@ -3,7 +3,10 @@
 The class is transformers' `Xcodec2Model` as it is; only the widths are small. Time decides the schedule, not a count
 of steps: a slower or busier machine makes fewer steps of the same curriculum. The semantic encoder is trained along
 (`Xcodec2Model.encode` would hold it fixed, so the steps are taken here one by one). The acoustic encoder's first block,
-at 16 kHz nine tenths of its cost, is not trained but set to a lossless filter bank and computed once for the corpus.
+at 16 kHz nine tenths of its cost, is not trained but set to a lossless filter bank.
+
+On a GPU (`--device cuda --batch 48 --rate 1e-3 --workers 14 --no-evaluation`) data lie on the card, and a step, from
+drawing the segments to the optimiser, is one recording: nothing in it may look at a value on the host.
 """
 
 import argparse
@@ -13,22 +16,21 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import Xcodec2FeatureExtractor, Xcodec2Model
 
 from studio.training.codec_evaluation import bundled_voices, evaluate_codec
-from studio.training.corpus import CACHE, Corpus, make_corpus
-from studio.training.losses import LATE, ReconstructionLoss, pitch_error
+from studio.training.corpus import make_corpus
+from studio.training.library_corpus import speak_corpus
+from studio.training.recorded_step import RecordedStep
+from studio.training.tokenizer_model import Discriminators
+from studio.training.xcodec2_data import Batch, Segments
+from studio.training.xcodec2_loss import LATE, PARTS, PitchError, ReconstructionLoss
 from studio.training.xcodec2_model import (
-    BAND_FRAMES,
-    BANDS,
-    FEATURES,
     HOP,
     SAMPLE_RATE,
-    decoded_latents,
-    front,
+    decoded,
     new_model,
     round_trip,
     save_checkpoint,
@@ -41,6 +43,9 @@ LOG = "log.jsonl"
 CHECKPOINT = "checkpoint"
 EVALUATION = "evaluation.json"
 HELD_OUT_UTTERANCES = 40
+STEPS_AHEAD = 25  # of the card that the host may be, so that the clock tells what has been done
+LOUDEST_MAKE_UP = 1.5
+TOLD = ("loss", *PARTS, "uneven", "pitch", "quiet", "norm", "theirs", "ours")
 
 
 @dataclass(frozen=True)
@@ -53,156 +58,135 @@ class Recipe:
     peak_rate: float = 5e-4  # of learning
     last_rate: float = 2e-5
     warmup_steps: int = 150
-    free_share: float = 0.45  # of the time, until which more and more segments are quantised
+    free_share: float = 0.4  # of the time, until which more and more segments are quantised
+    adversarial: float = 0.6  # of the time, from then on
+    adversarial_weight: float = 0.5
     seed: int = 0
-    save_minutes: float = 3.0
-
-
-class Segments:
-    """Random segments of a corpus, with the features and filter bank outputs that their whole utterances give."""
-
-    def __init__(self, corpus: Corpus, folder: Path, recipe: Recipe) -> None:
-        self.corpus = corpus
-        self.recipe = recipe
-        self.lengths = np.array([-(-(each.length + 1) // HOP) for each in corpus.utterances])  # frames
-        self.starts = np.concatenate([[0], np.cumsum(self.lengths)])
-        self.usable = np.flatnonzero(self.lengths >= recipe.frames)
-        paths = [folder / f"{name}-{len(corpus.utterances)}.npy" for name in ("features", "bands")]
-        if not paths[1].is_file():
-            self._extract(*paths)
-        self.features, self.bands = (np.load(path, mmap_mode="r") for path in paths)  # float16, [all frames, ...]
-
-    @torch.inference_mode()
-    def _extract(self, features_path: Path, bands_path: Path) -> None:
-        with torch.device("cpu"):
-            extractor, model = Xcodec2FeatureExtractor(), new_model(small_config())
-        total = int(self.starts[-1])
-        features = np.lib.format.open_memmap(features_path, "w+", np.float16, (total, FEATURES))
-        bands = np.lib.format.open_memmap(
-            bands_path.with_suffix(".part"), "w+", np.float16, (total, BAND_FRAMES, BANDS)
-        )
-        for index, (start, length) in enumerate(zip(self.starts, self.lengths, strict=False)):
-            inputs = extractor(self.corpus.audio(index).samples[0], sampling_rate=SAMPLE_RATE, return_tensors="pt")
-            features[start : start + length] = inputs["input_features"][0, :length].numpy()
-            made = front(model, inputs["input_values"])[0, :, : length * BAND_FRAMES]
-            bands[start : start + length] = made.T.reshape(length, BAND_FRAMES, BANDS).numpy()
-        features.flush()
-        bands.flush()
-        bands_path.with_suffix(".part").rename(bands_path)
-
-    def batch(self, chance: np.random.Generator) -> "Batch":
-        """Segments at random gains of ±6 dB."""
-        frames, rows = self.recipe.frames, []
-        for index in chance.choice(self.usable, self.recipe.batch):
-            first = int(chance.integers(self.lengths[index] - frames + 1))
-            utterance = self.corpus.utterances[index]
-            start = utterance.start + first * HOP
-            samples = self.corpus.samples[start : min(start + frames * HOP, utterance.start + utterance.length)]
-            gain = np.float32(10 ** (chance.uniform(-6, 6) / 20))
-            where = slice(self.starts[index] + first, self.starts[index] + first + frames)
-            rows.append(
-                (
-                    np.pad(samples, (0, frames * HOP - len(samples))) * (gain / 32768),
-                    self.bands[where].reshape(-1, BANDS).T * gain,
-                    self.features[where].astype(np.float32),
-                )
-            )
-        device = torch.get_default_device()
-        return Batch(*(torch.from_numpy(np.stack(column)).to(device) for column in zip(*rows, strict=True)))
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Segments of equal length."""
-
-    audio: Tensor  # float32 [B, T * hop]
-    bands: Tensor  # float32 [B, 8, T * hop / 8]
-    features: Tensor  # float32 [B, T, 160]
+    save_seconds: float = 45.0
+    log_seconds: float = 5.0
 
 
 class Training:
-    """A model, its optimiser and how far they have come; stops and goes on at any step."""
+    """A model, its discriminators, their optimisers and how far they have come; stops and goes on at any step."""
 
-    def __init__(self, recipe: Recipe, folder: Path) -> None:
+    def __init__(self, recipe: Recipe, folder: Path, device: str = "cpu") -> None:
         self.recipe = recipe
         self.folder = folder
-        self.model = new_model(small_config(), recipe.seed).train()
-        self.loss = ReconstructionLoss(SAMPLE_RATE, HOP)
-        self.optimiser = torch.optim.AdamW(self._trained(), recipe.peak_rate, (0.8, 0.99), weight_decay=0.01)
-        self.made = torch.empty(0)  # by the decoder's head, before the inverse transform
-        self.model.acoustic_decoder.head.linear.register_forward_hook(self._keep)
-        self.step = 0
-        self.seconds = 0.0
+        self.device = torch.device(device)
+        with torch.device("cpu"):
+            model, discriminators = new_model(small_config(), recipe.seed), Discriminators()
+            loss, pitch = ReconstructionLoss(SAMPLE_RATE, HOP), PitchError(SAMPLE_RATE, HOP)
+        self.model: Xcodec2Model = model.to(self.device)  # type: ignore[arg-type]  # a wrapper hides its signature
+        self.discriminators = discriminators.to(self.device)
+        self.loss, self.pitch = loss.to(self.device), pitch.to(self.device)
+        self.progress, self.rate = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
+        self.trained = [each for each in self.model.parameters() if each.requires_grad]
+        self.optimiser = self._optimiser(self.trained)
+        self.their_optimiser = self._optimiser(list(self.discriminators.parameters()))
+        self.step, self.seconds, self.make_up_gain = 0, 0.0, 1.0
 
-    def _keep(self, _module: nn.Module, _inputs: object, made: Tensor) -> None:
-        self.made = made
-
-    def _trained(self) -> list[nn.Parameter]:
-        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+    def _optimiser(self, parameters: list[nn.Parameter]) -> torch.optim.AdamW:
+        on_card = self.device.type == "cuda"
+        return torch.optim.AdamW(parameters, self.rate, (0.8, 0.99), weight_decay=0.01, fused=True, capturable=on_card)
 
     def resume(self) -> None:
         """Go on where the folder's state stands."""
-        state = torch.load(self.folder / STATE, weights_only=True, map_location=torch.get_default_device())
-        self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.seconds = state["step"], state["seconds"]
+        state = torch.load(self.folder / STATE, weights_only=True, map_location=self.device)
+        for name in ("model", "discriminators", "optimiser", "their_optimiser"):
+            getattr(self, name).load_state_dict(state[name])
+        for optimiser in (self.optimiser, self.their_optimiser):
+            for group in optimiser.param_groups:
+                group["lr"] = self.rate  # the tensor that `prepare` sets
+        self.step, self.seconds, self.make_up_gain = state["step"], state["seconds"], state["make_up_gain"]
 
     def save(self) -> None:
         """Write the state, and the checkpoint as anybody would load it."""
-        state = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
-        torch.save(state | {"step": self.step, "seconds": self.seconds}, self.folder / "state.part")
+        names = ("model", "discriminators", "optimiser", "their_optimiser")
+        state = {name: getattr(self, name).state_dict() for name in names}
+        state |= {"step": self.step, "seconds": self.seconds, "make_up_gain": self.make_up_gain}
+        torch.save(state, self.folder / "state.part")
         (self.folder / "state.part").replace(self.folder / STATE)
-        save_checkpoint(self.model, self.folder / CHECKPOINT)
+        save_checkpoint(self.model, self.folder / CHECKPOINT, self.make_up_gain)
 
-    def take_step(self, batch: Batch, progress: float) -> dict[str, float]:
-        """One step at a progress of 0..1. Returns the parts of the loss."""
+    def prepare(self, progress: float) -> None:
+        """Set what changes from step to step: how far the training has come, 0..1, and the rate of learning."""
         recipe = self.recipe
         warmth = min(1.0, (self.step + 1) / recipe.warmup_steps)
         settling = min(1.0, max(0.0, (progress - LATE) / (1 - LATE)))
         rate = recipe.last_rate + (recipe.peak_rate - recipe.last_rate) * (1 + math.cos(math.pi * settling)) / 2
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate * warmth
-        quantised = torch.rand(len(batch.audio)) < progress / recipe.free_share
-        with torch.autocast(batch.audio.device.type, torch.bfloat16):
-            decoded, given = decoded_latents(self.model, batch.bands, batch.features, quantised)
-        loss, parts = self.loss(decoded, batch.audio, self.made, progress)
-        uneven = uneven_use(given)
-        pitch = pitch_error(given, batch.audio, HOP, SAMPLE_RATE)
+        self.rate.fill_(rate * warmth)
+        self.progress.fill_(progress)
+
+    def take_step(self, batch: Batch, *, adversarial: bool = False) -> Tensor:
+        """One step; what is `TOLD`, as one tensor."""
+        quantised = torch.rand(len(batch.audio), device=self.device) < self.progress / self.recipe.free_share
+        with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
+            made = decoded(self.model, batch.audio, batch.features, quantised)
+        audio = made.audio.float()
+        loss, parts = self.loss(audio, batch.audio, made.made, self.progress)
+        uneven, pitch = uneven_use(made.given), self.pitch(made.given, batch.audio)
         loss = loss + 0.1 * uneven + 3 * pitch
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self._trained(), 1.0)
-        if torch.isfinite(norm):
-            self.optimiser.step()
-        self.step += 1
-        return {
-            "loss": float(loss.detach()),
-            **parts,
-            "uneven": float(uneven.detach()),
-            "pitch": float(pitch.detach()),
-            "norm": float(norm),
-        }
+        theirs = ours = torch.zeros_like(pitch)
+        if adversarial:
+            with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
+                theirs, ours = self.discriminators.losses(audio, batch.audio)
+            loss = loss + self.recipe.adversarial_weight * ours
+        norm = _descend(loss, self.trained, self.optimiser)
+        if adversarial:  # last: the decoder's gradient needs their weights as they were
+            _descend(theirs, list(self.discriminators.parameters()), self.their_optimiser)
+        quiet = (batch.audio.square().mean() / (audio.square().mean() + 1e-8)).sqrt()
+        return torch.stack([loss, *parts, uneven, pitch, quiet, norm, theirs, ours]).detach()
 
     def run(self, segments: Segments, minutes: float) -> None:
         """Train until the minutes of this and all earlier runs together are used up; log and save now and then."""
-        chance = np.random.default_rng([self.recipe.seed, self.step])
         torch.manual_seed(self.recipe.seed + self.step)
-        logged: list[dict[str, float]] = []
-        saved = last = time.monotonic()
+        plain, adversarial = (
+            RecordedStep(
+                lambda late=late: self.take_step(segments.draw(self.recipe.batch), adversarial=late), self.device
+            )
+            for late in (False, True)
+        )
+        told = list[Tensor]()
+        saved = logged = last = time.monotonic()
         while self.seconds < minutes * 60:
-            logged.append(self.take_step(segments.batch(chance), self.seconds / (minutes * 60)))
+            progress = self.seconds / (minutes * 60)
+            self.prepare(progress)
+            told.append((adversarial if progress >= self.recipe.adversarial else plain)())
+            self.step += 1
+            if self.step % STEPS_AHEAD == 0 and self.device.type == "cuda":
+                torch.cuda.synchronize()
             now = time.monotonic()
             self.seconds, last = self.seconds + now - last, now
-            if self.step % 50 == 0:
-                means = {key: round(float(np.mean([each[key] for each in logged])), 4) for key in logged[0]}
-                line = json.dumps({"step": self.step, "minutes": round(self.seconds / 60, 2), **means})
-                with (self.folder / LOG).open("a") as file:
-                    file.write(line + "\n")
-                logged.clear()
-            if now - saved > self.recipe.save_minutes * 60:
+            if now - logged > self.recipe.log_seconds:
+                self._log(told)
+                told, logged = [], now
+            if now - saved > self.recipe.save_seconds:
                 self.save()
-                saved = time.monotonic()
+                saved = last = time.monotonic()
+        if told:
+            self._log(told)
         self.save()
+
+    def _log(self, told: list[Tensor]) -> None:
+        means = dict(zip(TOLD, torch.stack(told).mean(0).tolist(), strict=True))
+        self.make_up_gain = min(LOUDEST_MAKE_UP, max(1.0, means["quiet"])) if math.isfinite(means["quiet"]) else 1.0
+        line = {"step": self.step, "minutes": round(self.seconds / 60, 3), "steps": len(told)}
+        with (self.folder / LOG).open("a") as file:
+            file.write(json.dumps(line | {name: round(value, 4) for name, value in means.items()}) + "\n")
+
+
+def _descend(loss: Tensor, parameters: list[nn.Parameter], optimiser: torch.optim.AdamW) -> Tensor:
+    """Backward, and a step along gradients of norm 1 at most, or none where they are not finite. Tells the norm.
+
+    Both are left to the fused optimiser, as `torch.amp.GradScaler` does it: the host need not know.
+    """
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward(inputs=parameters)
+    norm = nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None])
+    optimiser.grad_scale = norm.clamp(min=1.0)  # type: ignore[attr-defined]
+    optimiser.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
+    optimiser.step()
+    return norm
 
 
 def evaluate(folder: Path) -> dict[str, dict[str, float]]:
@@ -228,26 +212,29 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--utterances", type=int, default=Recipe.utterances)
     parser.add_argument("--batch", type=int, default=Recipe.batch)
-    parser.add_argument("--workers", type=int, default=2, help="espeak-ng processes while the corpus is made")
+    parser.add_argument("--frames", type=int, default=Recipe.frames, help="of a segment")
+    parser.add_argument("--rate", type=float, default=Recipe.peak_rate, help="of learning, at its peak")
+    parser.add_argument("--adversarial", type=float, default=Recipe.adversarial, help="share of the time; 1: never")
+    parser.add_argument("--workers", type=int, default=2, help="processes that speak the corpus")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--evaluation", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    torch.set_default_device(options.device)
-    recipe = Recipe(utterances=options.utterances, batch=options.batch)
+    torch.set_default_device(options.device)  # the losses make their windows there
+    recipe = Recipe(options.utterances, options.frames, options.batch, options.rate, adversarial=options.adversarial)
     options.folder.mkdir(parents=True, exist_ok=True)
     (options.folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
-    corpus = make_corpus(
-        "train", recipe.utterances, SAMPLE_RATE, seed=recipe.seed, cache=CACHE, workers=options.workers
-    )
-    segments = Segments(corpus, options.folder, recipe)
-    training = Training(recipe, options.folder)
+    training = Training(recipe, options.folder, options.device)
     if options.resume:
         training.resume()
-    training.run(segments, options.minutes)
-    with torch.device("cpu"):
-        figures = evaluate(options.folder / CHECKPOINT)
-    (options.folder / EVALUATION).write_text(json.dumps(figures, indent=2) + "\n")
-    print(json.dumps(figures, indent=2))
+    if training.seconds < options.minutes * 60:
+        corpus = speak_corpus(recipe.utterances, SAMPLE_RATE, seed=recipe.seed, workers=options.workers)
+        training.run(Segments(corpus, recipe.frames, training.device), options.minutes)
+    if options.evaluation:
+        with torch.device("cpu"):
+            figures = evaluate(options.folder / CHECKPOINT)
+        (options.folder / EVALUATION).write_text(json.dumps(figures, indent=2) + "\n")
+        print(json.dumps(figures, indent=2))
 
 
 if __name__ == "__main__":
