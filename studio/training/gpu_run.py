@@ -75,8 +75,8 @@ class Run:
         """The Higgs tokenizer, new, until a share of the minutes is over."""
         count = self._sized(TOKENIZER_SHARDS, 1)
         self._speak(count)
-        self._wait_for(count, 0.5)
         arguments = ["--batch", str(self._sized(TOKENIZER_BATCH, 2)), "--spoken", str(self._spoken)]
+        arguments += ["--wait-for", str(count)]
         self._train("tokenizer", until, [*arguments, *(["--large-discriminators"] if self._on_gpu else [])])
 
     def xcodec2(self, until: float = 1.0) -> None:

@@ -249,7 +249,7 @@ class Training:
         last, saved = clock(), time.monotonic()
         while (progress := self.together.of_first(self.seconds / (minutes * 60))) < 1:
             others.progress.value = progress
-            batch = next(waiting) if waiting else batches.next(chance, progress)
+            batch = batches.next(chance, progress) if waiting is None else next(waiting)
             logged.append(self.take_step(batch, progress))
             positions += len(batch.positions)
             now = clock()

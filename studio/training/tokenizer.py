@@ -31,7 +31,7 @@ from studio.training.losses import (
 )
 from studio.training.recorded_step import RecordedStep
 from studio.training.spoken_speech import FOLDER as SPOKEN
-from studio.training.spoken_speech import SpokenSpeech, read_spoken_speech
+from studio.training.spoken_speech import SpokenSpeech, SpokenUtterance, read_spoken_speech, shards_of
 from studio.training.timed_speech import PHONE_CLASSES
 from studio.training.tokenizer_model import (
     CODEBOOKS,
@@ -285,12 +285,32 @@ class Training:
             file.write(json.dumps(line) + "\n")
 
 
+def rehearse(recipe: Recipe, device: torch.device) -> None:
+    """A step of each stage on noise by a model that is thrown away, while the speech is still being made.
+
+    What a GPU's libraries load, plan and compile on first use takes as long as a thousand steps.
+    """
+    frames = 4 * recipe.frames
+    noise = np.random.default_rng(0).integers(-3000, 3000, (frames, HOP)).astype(np.int16)
+    utterance = SpokenUtterance("", "line", 0, "feminine", 0, frames)
+    segments = Segments(
+        SpokenSpeech((utterance,), noise, np.zeros((frames, 4), np.int16)), recipe.frames, device
+    )
+    training = Training(recipe, Path(), device=str(device))
+    training.begin(segments)
+    stages: tuple[Stage, ...] = ("free", "quantised", "adversarial")
+    for stage in stages:
+        training.take_step(*segments.draw(recipe.batch), torch.zeros((), device=device), stage)
+    training.begin_codebooks(segments)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Train, or go on training."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0, help="of training in all, earlier runs included")
     parser.add_argument("--folder", type=Path, default=Path(".training/tokenizer"))
     parser.add_argument("--spoken", type=Path, default=SPOKEN, help="made by studio.training.spoken_speech")
+    parser.add_argument("--wait-for", type=int, default=0, help="so many shards, if another process makes them")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--decoder-only", action="store_true", help="codes stay; goes on from --start")
     parser.add_argument("--start", type=Path, default=START, help="for --decoder-only")
@@ -314,6 +334,10 @@ def main(arguments: list[str] | None = None) -> None:
     training = Training(recipe, options.folder, start, width=options.width, device=options.device)
     if options.resume:
         training.resume()
+    if training.device.type == "cuda":
+        rehearse(recipe, training.device)
+    while len(shards_of(options.spoken)) < options.wait_for:
+        time.sleep(0.1)
     segments = Segments(read_spoken_speech(options.spoken), recipe.frames, training.device)
     if not training.step and not options.decoder_only:
         training.begin(segments)

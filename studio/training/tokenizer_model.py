@@ -153,7 +153,8 @@ def fuse_snakes() -> None:
 
 
 def _fused_snake(self: Snake1d, hidden: Tensor) -> Tensor:
-    return _snake(hidden, self.alpha)
+    # a copy, since compilers hold the shapes of parameters to be fixed, and here each layer has another
+    return _snake(hidden, self.alpha.clone())
 
 
 @torch.compile(dynamic=True)
