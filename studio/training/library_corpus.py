@@ -30,7 +30,15 @@ def speak_corpus(
     folder = cache / f"library-{split}-{count}-{sample_rate}-{seed}-{workers}"
     folder.mkdir(parents=True, exist_ok=True)
     arguments = ["--count", count, "--sample-rate", sample_rate, "--split", split, "--seed", seed, "--workers", workers]
-    command = [sys.executable, "-m", __name__, "--folder", str(folder), *map(str, arguments), "--part"]
+    command = [
+        sys.executable,
+        "-m",
+        "studio.training.library_corpus",
+        "--folder",
+        str(folder),
+        *map(str, arguments),
+        "--part",
+    ]
     alone = os.environ | {"OMP_NUM_THREADS": "1"}
     at_work = [subprocess.Popen([*command, str(part)], env=alone) for part in range(workers)]
     ends = [process.wait() for process in at_work]

@@ -17,7 +17,7 @@ from studio.training.losses import (
 )
 
 LATE = 0.6  # of a training, from which it settles
-FIRST_PHASES, OCTAVES_OF_PHASES = 300.0, 2.5  # Hz; up to where phases are asked for, and how far that rises
+FIRST_PHASES, OCTAVES_OF_PHASES = 500.0, 1.5  # Hz; up to where phases are asked for, and how far that rises
 MIDDLE_PITCH, PITCH_SLOPE = 158.0, 1.5  # Hz, and of the code an octave: the corpus uses all four levels
 PARTS = ("wave", "phased", "sized", "mel", "size", "phase", "change", "unclear")
 
@@ -44,7 +44,7 @@ class HeadErrors(nn.Module):
     def forward(self, made: Tensor, original: Tensor, highest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Mean error of the log magnitude (nepers), of the phase, of its change from frame to frame.
 
-        The latter two are 0..2, 1 by chance. Loud bins count more, by the root of their magnitude.
+        The latter two are 0..2, 1 by chance. Loud bins count more: between harmonics there is none.
 
         Args:
             made: `[B, T, 2 (2 hop + 1)]`, log magnitudes and phases before the inverse transform.
@@ -56,7 +56,7 @@ class HeadErrors(nn.Module):
         target = torch.stft(padded, 4 * self.hop, self.hop, window=self.window, center=False, return_complex=True)
         magnitude = torch.view_as_real(target).square().sum(-1).add(FLOOR**2 / 4).sqrt()
         log_error = ((size.clamp(max=5).exp() + FLOOR).log() - (magnitude + FLOOR).log()).abs().mean()
-        weight = magnitude.sqrt() * torch.sigmoid((highest - self.frequencies) / 30)
+        weight = magnitude * torch.sigmoid((highest - self.frequencies) / 30)
         difference = phase - target.angle()
         changes = difference[:, :, 1:] - difference[:, :, :-1]
         between = (weight[:, :, 1:] * weight[:, :, :-1]).sqrt()

@@ -22,7 +22,7 @@ BANDS = 8  # of the fixed front, each as a cosine and a sine
 FEATURES = 160  # two filter banks of 80, 10 ms each
 FRONT_GAINS = (6.0, 12.0, 24.0, 32.0, 40.0, 48.0, 64.0, 80.0)  # speech has less and less above: even it out
 LEVELS = 4  # of each of the code's dimensions
-PULSE_REACH = 16.0  # samples that one deviation of the hidden state moves the first pulses
+PULSE_REACH = 3.0  # samples that one deviation of the hidden state moves the first pulses
 
 
 def small_config() -> Xcodec2Config:
@@ -102,7 +102,7 @@ def _set_pulse(head: nn.Linear, bins: int) -> None:
     """
     slope = -2 * math.pi * torch.arange(bins) / (2 * (bins - 1))  # radians a sample
     direction = torch.randn(head.weight.shape[1])
-    head.weight[bins:] = 0.2 * head.weight[bins:] + slope[:, None] * PULSE_REACH * direction / direction.norm()
+    head.weight[bins:] = 0.05 * head.weight[bins:] + slope[:, None] * PULSE_REACH * direction / direction.norm()
     head.bias[bins:] = torch.remainder(slope * (bins - 1), 2 * math.pi)
 
 
@@ -114,7 +114,7 @@ def front(model: Xcodec2Model, audio: Tensor) -> Tensor:
 
 
 def _upsampled(upsample: Any, hidden: Tensor) -> Tensor:
-    """What an activation's `upsample` does, as one convolution a phase: cards are slow at transposed ones of many groups.
+    """What an activation's `upsample` does, as one convolution a phase: cards are slow at grouped transposed ones.
 
     Shape: `[B, C, T]` to `[B, C, 2 T]`.
     """
