@@ -99,7 +99,9 @@ class Encoder:
             waiting = waiting[len(members) :]
             for first in range(0, len(members), rows):
                 stack = members[first : first + rows]
-                for index, codes in zip(stack, self._encoded([clips[each] for each in stack], frames, rows), strict=True):
+                for index, codes in zip(
+                    stack, self._encoded([clips[each] for each in stack], frames, rows), strict=True
+                ):
                     coded[index] = codes
         return coded
 
@@ -132,9 +134,7 @@ class Encoder:
 def encode_shard(encoder: Encoder, index: Path, folder: Path) -> None:
     """Codes of one spoken shard into a folder, its index last: a shard with an index is whole."""
     utterances, samples = utterances_of(index), np.load(index.with_suffix(".samples.npy"), mmap_mode="r")
-    clips = [
-        samples[each.start : each.start + each.frames].astype(np.float32) / 32768 for each in utterances
-    ]
+    clips = [samples[each.start : each.start + each.frames].astype(np.float32) / 32768 for each in utterances]
     target = folder / index.name
     np.save(target.with_suffix(".npy"), np.concatenate(encoder.encode(clips)).astype(np.uint16))
     np.save(target.with_suffix(".times.npy"), np.load(index.with_suffix(".times.npy"))[:, :2])

@@ -31,8 +31,9 @@ TOKENIZER_SHARE = 0.45  # of the minutes of `all`, its data included
 SPEAKING_SHARE = 0.3  # of the minutes of `speech` alone, at most
 CODING_SECONDS = 60.0  # at most
 XCODEC2_UTTERANCES = 10_000
+WIDTH = 512  # of the tokenizer
 TOKENIZER_BATCH, XCODEC2_BATCH, POSITIONS = 32, 48, 32_000
-TOKENIZER_SHARDS, SPEECH_SHARDS = 40, 320  # of 600 utterances
+TOKENIZER_SHARDS, SPEECH_SHARDS = 28, 320  # of 600 utterances
 RATE, XCODEC2_RATE = 2.5e-3, 1e-3  # of learning: batches are larger than on a CPU
 
 
@@ -76,7 +77,7 @@ class Run:
         count = self._sized(TOKENIZER_SHARDS, 1)
         self._speak(count)
         arguments = ["--batch", str(self._sized(TOKENIZER_BATCH, 2)), "--spoken", str(self._spoken)]
-        arguments += ["--wait-for", str(count)]
+        arguments += ["--wait-for", str(count), "--width", str(32 * self._sized(WIDTH // 32, 1))]
         self._train("tokenizer", until, [*arguments, *(["--large-discriminators"] if self._on_gpu else [])])
 
     def xcodec2(self, until: float = 1.0) -> None:
@@ -151,7 +152,9 @@ class Run:
     def _train(self, stage: str, until: float, arguments: Sequence[str]) -> None:
         """A training until a share of the time is over, then its shards. Earlier runs' minutes come on top."""
         folder = self._folder(stage)
-        left = until * self._seconds - (time.monotonic() - self._begun) - RESERVE_SECONDS * self._options.minutes / MINUTES
+        left = (
+            until * self._seconds - (time.monotonic() - self._begun) - RESERVE_SECONDS * self._options.minutes / MINUTES
+        )
         minutes = max(LEAST_TRAINING * self._options.minutes * until, left / 60)
         given = ["--folder", str(folder), "--device", self._options.device]
         if (folder / STATE).is_file():

@@ -14,7 +14,7 @@ TRIALS = 4  # before a recording: libraries make their plans, optimisers their s
 
 
 class RecordedStep:
-    """Runs a step a few times as it is, then records it and plays the recording. Every run counts: all of them train."""
+    """Runs a step a few times as it is, then records it and plays the recording. All of them train."""
 
     def __init__(self, step: Callable[..., Tensor], device: torch.device) -> None:
         """Take a step.

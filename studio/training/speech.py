@@ -261,6 +261,8 @@ class Training:
                 self.save()
                 batches.look_again()
                 saved = time.monotonic()
+        if logged:
+            self._log(logged, positions, len(batches.speech.utterances))
         self.save()
 
     def _log(self, losses: list[Tensor], positions: int, utterances: int) -> None:

@@ -120,7 +120,9 @@ class Training:
         self.discriminators = Discriminators(recipe.discriminator_width, recipe.periods).to(self.device)
         self.asks_phones = nn.Linear(self.model.config.hidden_size, 2 * PHONE_CLASSES, device=self.device)
         heard = (self.model.acoustic_decoder, self.model.fc2)
-        trained = heard if recipe.decoder_only else (self.model.acoustic_encoder, self.model.fc, *heard, self.asks_phones)
+        trained = (
+            heard if recipe.decoder_only else (self.model.acoustic_encoder, self.model.fc, *heard, self.asks_phones)
+        )
         self.model.requires_grad_(False)
         for part in trained:
             part.requires_grad_(True)
@@ -269,6 +271,8 @@ class Training:
             if time.monotonic() - saved > self.recipe.save_minutes * 60:
                 self.save()
                 saved = time.monotonic()
+        if logged:
+            self._log(logged)
         self.save()
 
     def _recorded(self, segments: Segments, stage: Stage) -> RecordedStep:
@@ -293,9 +297,7 @@ def rehearse(recipe: Recipe, device: torch.device) -> None:
     frames = 4 * recipe.frames
     noise = np.random.default_rng(0).integers(-3000, 3000, (frames, HOP)).astype(np.int16)
     utterance = SpokenUtterance("", "line", 0, "feminine", 0, frames)
-    segments = Segments(
-        SpokenSpeech((utterance,), noise, np.zeros((frames, 4), np.int16)), recipe.frames, device
-    )
+    segments = Segments(SpokenSpeech((utterance,), noise, np.zeros((frames, 4), np.int16)), recipe.frames, device)
     training = Training(recipe, Path(), device=str(device))
     training.begin(segments)
     stages: tuple[Stage, ...] = ("free", "quantised", "adversarial")

@@ -104,10 +104,11 @@ def begin_with_principal_components(model: HiggsAudioV2TokenizerModel, audio: Te
         hidden = down.conv1(hidden)
     directions, loudest = _principal(encoder.snake1(hidden), 1, encoder.conv2.out_channels)
     directions = directions[..., 0]
-    for layer, weight in ((encoder.conv2, directions / loudest), (decoder.conv1, directions.T * loudest)):
+    for layer in (encoder.conv2, decoder.conv1):
         layer.weight.zero_()
-        layer.weight[:, :, layer.padding[0]] = weight
         layer.bias.zero_()
+    encoder.conv2.weight[: len(directions), :, encoder.conv2.padding[0]] = directions / loudest
+    decoder.conv1.weight[:, : len(directions), decoder.conv1.padding[0]] = directions.T * loudest
     for linear in (model.fc, model.fc2):
         linear.weight.copy_(torch.eye(*linear.weight.shape))
         linear.bias.zero_()
@@ -128,7 +129,7 @@ def _principal(hidden: Tensor, stride: int, kept: int) -> tuple[Tensor, Tensor]:
 
 
 def _acoustic_size(model: HiggsAudioV2TokenizerModel) -> int:
-    return int(model.config.acoustic_model_config.hidden_size)
+    return int(model.acoustic_encoder.conv2.out_channels)
 
 
 def hears_semantics(model: HiggsAudioV2TokenizerModel) -> bool:
@@ -149,7 +150,8 @@ def decoded(model: HiggsAudioV2TokenizerModel, latents: Tensor) -> Tensor:
 
 def fuse_snakes() -> None:
     """Let every snake of this process be one compiled kernel each way instead of a dozen: for a GPU."""
-    Snake1d.forward = _fused_snake
+    torch._dynamo.config.recompile_limit = 32  # with and without gradients, and for some bounds of the size
+    Snake1d.forward = _fused_snake  # type: ignore[method-assign]
 
 
 def _fused_snake(self: Snake1d, hidden: Tensor) -> Tensor:
