@@ -389,7 +389,7 @@ def measured_batches(
 
 def _recorded(decoder: Decoder) -> bool:
     """Whether the last decode replayed recorded steps. Never on a CPU."""
-    graphs = decoder._idle_batch._graphs if decoder._idle_batch else None
+    graphs = None if decoder._idle_batch is None else decoder._idle_batch._graphs  # an idle batch is empty, so false
     return graphs is not None and not graphs._broken
 
 

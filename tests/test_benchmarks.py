@@ -38,3 +38,13 @@ def test_parts_are_written_as_they_end_and_left_out_beyond_the_limit(monkeypatch
     assert report["left out"] == ["third"]
     assert report["failed"] == {"second": "ValueError('no')"}
     assert report["seconds"] == {"from the imports to the first part": 0, "first": 6, "second": 6}
+
+
+def test_a_decoder_whose_rows_have_left_still_tells_whether_it_recorded():
+    def decoder(graphs):
+        return SimpleNamespace(_idle_batch=type("Empty", (), {"__len__": lambda _: 0, "_graphs": graphs})())
+
+    assert decode._recorded(decoder(SimpleNamespace(_broken=False)))
+    assert not decode._recorded(decoder(SimpleNamespace(_broken=True)))
+    assert not decode._recorded(decoder(None))
+    assert not decode._recorded(SimpleNamespace(_idle_batch=None))
