@@ -30,9 +30,9 @@ LEAST_TRAINING = 0.2  # of the minutes, however long the data took
 TOKENIZER_SHARE = 0.45  # of the minutes of `all`, its data included
 SPEAKING_SHARE = 0.3  # of the minutes of `speech` alone, at most
 CODING_SECONDS = 60.0  # at most
-XCODEC2_UTTERANCES = 10_000
+XCODEC2_UTTERANCES = 6_000
 WIDTH = 512  # of the tokenizer
-TOKENIZER_BATCH, XCODEC2_BATCH, POSITIONS = 32, 48, 32_000
+TOKENIZER_BATCH, XCODEC2_BATCH, POSITIONS = 16, 48, 32_000
 TOKENIZER_SHARDS, SPEECH_SHARDS = 28, 320  # of 600 utterances
 RATE, XCODEC2_RATE = 2.5e-3, 1e-3  # of learning: batches are larger than on a CPU
 
@@ -82,7 +82,7 @@ class Run:
 
     def xcodec2(self, until: float = 1.0) -> None:
         """X-Codec2, new."""
-        data = ["--utterances", str(self._sized(XCODEC2_UTTERANCES, 12)), "--workers", str(max(1, self._workers))]
+        data = ["--utterances", str(self._sized(XCODEC2_UTTERANCES, 12)), "--workers", str(max(1, self._workers // 3))]
         batch = ["--batch", str(self._sized(XCODEC2_BATCH, 2)), "--rate", f"{XCODEC2_RATE}", "--no-evaluation"]
         self._train("xcodec2", until, [*data, *batch])
 
@@ -104,7 +104,7 @@ class Run:
     def all(self) -> None:
         """Everything; X-Codec2 beside the tokenizer."""
         self._speak(self._sized(SPEECH_SHARDS, 1))
-        beside = threading.Thread(target=self.xcodec2, args=(TOKENIZER_SHARE,))
+        beside = threading.Thread(target=self.xcodec2, args=(TOKENIZER_SHARE,), daemon=True)
         beside.start()
         self.tokenizer(TOKENIZER_SHARE)
         self.speech()

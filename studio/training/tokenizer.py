@@ -325,6 +325,7 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     torch.set_default_device(options.device)  # the losses make their windows there
     torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark_limit = 3  # to try more plans of a hundred shapes takes most of a minute
     recipe = Recipe(batch=options.batch)
     if options.large_discriminators:
         recipe = replace(recipe, discriminator_width=32, periods=(2, 3, 5, 7, 11))
