@@ -178,6 +178,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--tokenizer", type=Path, default=TOKENIZER, help="directory of the codec's checkpoint")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--compile", action="store_true", help="compile the encoder first")
+    parser.add_argument("--part", type=int, nargs=2, default=(0, 1), metavar=("I", "N"), help="of N processes the Ith")
     parser.add_argument("--minutes", type=float, default=math.inf, help="by the clock, after which no shard is begun")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args(arguments)
@@ -186,7 +187,8 @@ def main(arguments: list[str] | None = None) -> None:
     facts = {"frame_rate": codec.frame_rate, "codebook_size": codec.codebook_size}
     (options.folder / "codec.json").write_text(json.dumps(facts) + "\n")
     encoder, begun = Encoder(codec, compiled=options.compile), time.monotonic()
-    for index in shards_of(options.spoken, options.split):
+    first, step = options.part
+    for index in shards_of(options.spoken, options.split)[first::step]:
         if time.monotonic() - begun > options.minutes * 60:
             return
         if not (options.folder / index.name).is_file():

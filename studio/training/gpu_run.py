@@ -14,6 +14,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -22,14 +23,14 @@ from studio.training.spoken_speech import VOICES_OF_A_SHARD, shards_of, speak_sh
 
 CHECKPOINT, STATE, LOG = "checkpoint", "state.pt", "log.jsonl"
 BUNDLED_TOKENIZER = Path("assets/mini/higgs-audio-v2-tokenizer-mini")
-SHARD_BYTES = 14_000_000
+SHARD_BYTES = 14_900_000
 STAGES = ("tokenizer", "xcodec2", "speech")
 MINUTES = 8.5  # in all, of a limit of nine
 RESERVE_SECONDS = 20.0  # for saving and shards
 LEAST_TRAINING = 0.2  # of the minutes, however long the data took
-TOKENIZER_SHARE = 0.45  # of the minutes of `all`, its data included
+TOKENIZER_SHARE, XCODEC2_SHARE = 0.5, 0.35  # of the minutes of `all`, until which they train, data included
 SPEAKING_SHARE = 0.3  # of the minutes of `speech` alone, at most
-CODING_SECONDS = 60.0  # at most
+CODING_SECONDS, CODING_PROCESSES = 40.0, 4  # at most
 XCODEC2_UTTERANCES = 6_000
 WIDTH = 512  # of the tokenizer
 TOKENIZER_BATCH, XCODEC2_BATCH, POSITIONS = 16, 48, 32_000
@@ -95,8 +96,14 @@ class Run:
         has_own = (own / "config.json").is_file()
         codes = folder / "codes"
         coding = ["--spoken", str(self._spoken), "--folder", str(codes), "--device", self._options.device]
-        codec = ["--tokenizer", str(own if has_own else BUNDLED_TOKENIZER)]
-        self._run("coded_speech", [*coding, *codec, "--minutes", f"{CODING_SECONDS / 60}"])
+        coding += ["--tokenizer", str(own if has_own else BUNDLED_TOKENIZER), "--minutes", f"{CODING_SECONDS / 60}"]
+        parts = CODING_PROCESSES if self._workers else 1  # reading and cutting clips takes longer than encoding them
+        with ThreadPoolExecutor(parts) as pool:
+            for done in [
+                pool.submit(self._run, "coded_speech", [*coding, "--part", f"{part}", f"{parts}"])
+                for part in range(parts)
+            ]:
+                done.result()
         arguments = ["--codes", str(codes), "--positions", str(self._sized(POSITIONS, 600)), "--rate", f"{RATE}"]
         arguments += ["--workers", str(max(0, self._workers - 2))]
         self._train("speech", 1.0, [*arguments, *(["--from-nothing"] if has_own else [])])
@@ -104,7 +111,8 @@ class Run:
     def all(self) -> None:
         """Everything; X-Codec2 beside the tokenizer."""
         self._speak(self._sized(SPEECH_SHARDS, 1))
-        beside = threading.Thread(target=self.xcodec2, args=(TOKENIZER_SHARE,), daemon=True)
+        time.sleep(self._options.head_start)
+        beside = threading.Thread(target=self.xcodec2, args=(XCODEC2_SHARE,), daemon=True)
         beside.start()
         self.tokenizer(TOKENIZER_SHARE)
         self.speech()
@@ -183,6 +191,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--shards", type=Path, default=Path("out/gpu"), help="what is kept")
     parser.add_argument("--without-states", action="store_true", help="keep checkpoints only")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="by the clock, data and shards included")
+    parser.add_argument("--head-start", type=float, default=0.0, help="seconds of `all` for speaking alone")
     parser.add_argument("--scale", type=float, default=1.0, help="of data and batches; 0.001 to try it out")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--workers", type=int, default=16)
