@@ -1,11 +1,11 @@
 """Train the small Higgs tokenizer: `python -m studio.training.tokenizer --minutes 60 --folder .training/tokenizer`.
 
-In this order, decided by the minutes (the processor's on a CPU): an autoencoder without quantisation whose waveform is
-right first (a spectral loss alone whispers), then a residual quantiser begun from data, told with any number of
-codebooks so that the bitrate ladder works, then ever more spectral loss, at the end adversarial. All the while what is
-told by the first codebook (before there is one, what it will be made from) is asked for the phones: codes that a
-language model is to write should begin with the words. With `--decoder-only` encoder and codebooks of an existing
-checkpoint stay as they are: every code ever made keeps its meaning and sounds better.
+It begins as the principal components of speech and their inverse. In this order, decided by the minutes (the
+processor's on a CPU): what the codes will say blurred by noise, waveform first (a spectral loss alone whispers), then
+rounded to codes, told with any number of codebooks so that the bitrate ladder works, with ever more weight on spectra,
+at the end adversarial. All the while the first codebook is asked for the phones and the first two for the pitch: codes
+that a language model is to write should begin with the words. With `--decoder-only` the encoder of an existing
+checkpoint stays as it is: every code ever made keeps its meaning and sounds better.
 """
 
 import argparse
@@ -32,29 +32,32 @@ from studio.training.losses import (
 from studio.training.recorded_step import RecordedStep
 from studio.training.spoken_speech import FOLDER as SPOKEN
 from studio.training.spoken_speech import SpokenSpeech, SpokenUtterance, read_spoken_speech, shards_of
-from studio.training.timed_speech import PHONE_CLASSES
 from studio.training.tokenizer_model import (
     CODEBOOKS,
     HOP,
     SAMPLE_RATE,
     Discriminators,
-    Quantiser,
+    Questions,
     begin_with_principal_components,
+    blurred,
     decoded,
     encoded,
     fuse_snakes,
     hears_semantics,
     new_model,
+    out_of_range,
+    rounded,
     save_checkpoint,
     small_config,
+    without_last_codebooks,
 )
 
 START = MINI / "higgs-audio-v2-tokenizer-mini"
 STATE, LOG, CHECKPOINT = "state.pt", "log.jsonl", "checkpoint"
 STEPS_OF_A_LOG_LINE = 25
-PARTS = ("wave", "phased", "sized", "mel", "unclear", "phones", "apart", "theirs", "ours", "norm")
+PARTS = ("wave", "phased", "sized", "mel", "unclear", "phones", "pitch", "beyond", "theirs", "ours", "norm")
 
-Stage = Literal["free", "quantised", "adversarial"]
+Stage = Literal["blurred", "rounded", "adversarial"]
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,13 @@ class Recipe:
     rate: float = 8e-4
     last_rate: float = 4e-5
     warmup_steps: int = 100
-    free: float = 0.2  # of the minutes: no quantiser until then
-    adversarial: float = 0.5  # of the minutes: from then on
+    blurred: float = 0.1  # of the minutes: no codes until then
+    adversarial: float = 0.45  # of the minutes: from then on
     settling: float = 0.6  # of the minutes: from then on the rate falls
-    waveform_weight: float = 6.0  # at first; falls to a quarter
+    waveform_weight: float = 6.0  # at first; falls to a tenth
     phone_weight: float = 0.3
-    beginning_batches: int = 80  # from which the codebooks begin
+    pitch_weight: float = 0.5
+    beginning_segments: int = 400  # from which the layers begin
     discriminator_width: int = 16
     periods: tuple[int, ...] = ()  # of further discriminators
     decoder_only: bool = False
@@ -116,20 +120,16 @@ class Training:
         self.model: HiggsAudioV2TokenizerModel = model.to(self.device)  # type: ignore[arg-type]  # a wrapper hides its signature
         if self.device.type == "cuda":
             fuse_snakes()
-        self.quantiser = Quantiser(self.model)
         self.discriminators = Discriminators(recipe.discriminator_width, recipe.periods).to(self.device)
-        self.asks_phones = nn.Linear(self.model.config.hidden_size, 2 * PHONE_CLASSES, device=self.device)
+        self.questions = Questions().to(self.device)
         heard = (self.model.acoustic_decoder, self.model.fc2)
-        trained = (
-            heard if recipe.decoder_only else (self.model.acoustic_encoder, self.model.fc, *heard, self.asks_phones)
-        )
+        trained = heard if recipe.decoder_only else (self.model.acoustic_encoder, self.model.fc, *heard, self.questions)
         self.model.requires_grad_(False)
         for part in trained:
             part.requires_grad_(True)
         self.trained = [each for part in trained for each in part.parameters()]
         self.optimiser = self._optimiser(self.trained, recipe.rate)
         self.their_optimiser = self._optimiser(list(self.discriminators.parameters()), 3e-4)
-        self.quantised = recipe.decoder_only
         self.step, self.seconds = 0, 0.0
 
     def _optimiser(self, parameters: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:
@@ -145,36 +145,28 @@ class Training:
     def resume(self) -> None:
         """Go on where the folder's state stands."""
         state = torch.load(self.folder / STATE, weights_only=True, map_location=self.device)
-        for name in ("model", "discriminators", "asks_phones", "optimiser", "their_optimiser"):
+        for name in ("model", "discriminators", "questions", "optimiser", "their_optimiser"):
             getattr(self, name).load_state_dict(state[name])
-        self.step, self.seconds, self.quantised = state["step"], state["seconds"], state["quantised"]
+        self.step, self.seconds = state["step"], state["seconds"]
 
     def save(self) -> None:
         """Write the state, and a checkpoint that anybody can load."""
-        names = ("model", "discriminators", "asks_phones", "optimiser", "their_optimiser")
+        names = ("model", "discriminators", "questions", "optimiser", "their_optimiser")
         state = {name: getattr(self, name).state_dict() for name in names}
-        state |= {"step": self.step, "seconds": self.seconds, "quantised": self.quantised}
+        state |= {"step": self.step, "seconds": self.seconds}
         torch.save(state, self.folder / "state.part")
         (self.folder / "state.part").replace(self.folder / STATE)
         save_checkpoint(self.model, self.folder / CHECKPOINT)
 
     def begin(self, segments: Segments) -> None:
         """Set a new model's layers from data."""
-        audio = torch.cat([segments.draw(self.recipe.batch)[0] for _ in range(self.recipe.beginning_batches)])
-        begin_with_principal_components(self.model, audio[:, None])
-
-    @torch.no_grad()
-    def begin_codebooks(self, segments: Segments) -> None:
-        """Set the quantiser from what the encoder gives now."""
-        batches = (segments.draw(self.recipe.batch)[0] for _ in range(self.recipe.beginning_batches))
-        self.quantiser.begin(torch.cat([encoded(self.model, audio[:, None]).flatten(0, 1) for audio in batches]))
-        self.quantised = True
+        begin_with_principal_components(self.model, segments.draw(self.recipe.beginning_segments)[0][:, None])
 
     def stage(self, progress: float) -> Stage:
         """What is trained at a progress of 0..1."""
-        if not self.quantised:
-            return "free"
-        return "adversarial" if progress >= self.recipe.adversarial else "quantised"
+        if progress >= self.recipe.adversarial:
+            return "adversarial"
+        return "blurred" if progress < self.recipe.blurred and not self.recipe.decoder_only else "rounded"
 
     def take_step(self, audio: Tensor, phones: Tensor, progress: Tensor, stage: Stage) -> Tensor:
         """One step, without a look at any value.
@@ -189,11 +181,14 @@ class Training:
             The parts of the loss, as `PARTS` names them.
         """
         with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):  # a recording must not find casts
-            latents, phone_loss, apart = self._latents(audio, phones, stage)
+            latents, told, beyond = self._latents(audio, stage)
             made = decoded(self.model, latents).float()
             theirs, ours = self.discriminators.losses(made, audio) if stage == "adversarial" else made.new_zeros(2)
+        phone_loss, pitch_loss = self.questions.phone_loss(told, phones), self.questions.pitch_loss(told, audio)
         loss, parts = self._reconstruction(made, audio, progress)
-        loss = loss + self.recipe.phone_weight * phone_loss + apart + ours
+        loss = loss + beyond + ours
+        if not self.recipe.decoder_only:
+            loss = loss + self.recipe.phone_weight * phone_loss + self.recipe.pitch_weight * pitch_loss
         self.optimiser.zero_grad(set_to_none=True)
         self.their_optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -203,26 +198,16 @@ class Training:
         norm = nn.utils.clip_grad_norm_(self.trained, 1.0)
         self.optimiser.found_inf = (~torch.isfinite(norm)).float()  # type: ignore[attr-defined]  # read by fused optimisers: then nothing moves
         self.optimiser.step()
-        return torch.stack([*parts, phone_loss, apart, theirs, ours, norm]).detach()
+        return torch.stack([*parts, phone_loss, pitch_loss, beyond, theirs, ours, norm]).detach()
 
-    def _latents(self, audio: Tensor, phones: Tensor, stage: Stage) -> tuple[Tensor, Tensor, Tensor]:
-        """What the decoder is given, how badly the phones are told, and how far the codes are from the encoder."""
+    def _latents(self, audio: Tensor, stage: Stage) -> tuple[Tensor, Tensor, Tensor]:
+        """What the decoder is given, what all codebooks say, and how much of it they cannot say."""
         with torch.set_grad_enabled(not self.recipe.decoder_only):
-            given = encoded(self.model, audio[:, None])
-        with torch.autocast(self.device.type, enabled=False):
-            given, nothing = given.float(), audio.new_zeros(())
-            if stage == "free":
-                return given, self._phone_loss(given, phones), nothing
-            depth = torch.randint(1, CODEBOOKS + 1, (len(audio),), device=audio.device)
-            depth = torch.where(torch.rand(len(audio), device=audio.device) < 0.5, CODEBOOKS, depth)
-            if self.recipe.decoder_only:
-                return self.quantiser(given, depth, learn=False).latents, nothing, nothing
-            told = self.quantiser(given, depth, learn=True)
-            return told.latents, self._phone_loss(told.first, phones), told.apart
-
-    def _phone_loss(self, told: Tensor, phones: Tensor) -> Tensor:
-        """Cross entropy of the two phones of each frame, in nats. Shapes: `[B, T, C]`, `[B, T, 2]`, to `[]`."""
-        return nn.functional.cross_entropy(self.asks_phones(told).view(-1, PHONE_CLASSES), phones.flatten())
+            given = encoded(self.model, audio[:, None]).float()
+        told = blurred(given) if stage == "blurred" else rounded(given)
+        depth = torch.randint(1, CODEBOOKS + 1, (len(audio),), device=audio.device)
+        depth = torch.where(torch.rand(len(audio), device=audio.device) < 0.5, CODEBOOKS, depth)
+        return without_last_codebooks(told, depth), told, out_of_range(given)
 
     def _reconstruction(self, made: Tensor, audio: Tensor, progress: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The waveform first, then spectra. Shapes: `[B, N]` twice, to `[]` and five of `[]`."""
@@ -237,7 +222,7 @@ class Training:
         unclear = intelligibility_error(made, audio, SAMPLE_RATE)
         late = torch.ones_like(progress) if self.recipe.decoder_only else progress / self.recipe.adversarial
         late = late.clamp(max=1.0)
-        weight = self.recipe.waveform_weight * (1 - 0.75 * late)
+        weight = self.recipe.waveform_weight * (1 - 0.9 * late)
         loss = weight * wave + phased + (1 + late) * (sized + mel) + 3 * late * unclear
         return loss, (wave, phased, sized, mel, unclear)
 
@@ -254,8 +239,6 @@ class Training:
         recorded: tuple[Stage, RecordedStep] | None = None
         logged, last, saved = list[Tensor](), clock(), time.monotonic()
         while (progress := self.seconds / (minutes * 60)) < 1:
-            if not self.quantised and progress >= self.recipe.free:
-                self.begin_codebooks(segments)
             stage = self.stage(progress)
             if recorded is None or recorded[0] != stage:
                 recorded = stage, self._recorded(segments, stage)
@@ -300,10 +283,9 @@ def rehearse(recipe: Recipe, device: torch.device) -> None:
     segments = Segments(SpokenSpeech((utterance,), noise, np.zeros((frames, 4), np.int16)), recipe.frames, device)
     training = Training(recipe, Path(), device=str(device))
     training.begin(segments)
-    stages: tuple[Stage, ...] = ("free", "quantised", "adversarial")
+    stages: tuple[Stage, ...] = ("blurred", "rounded", "adversarial")
     for stage in stages:
         training.take_step(*segments.draw(recipe.batch), torch.zeros((), device=device), stage)
-    training.begin_codebooks(segments)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,18 +1,17 @@
-"""The small Higgs tokenizer: its widths, how its weights begin, its training pass, its codebooks from data.
+"""The small Higgs tokenizer: its widths, how its weights begin, its training pass.
 
-The class is transformers' `HiggsAudioV2TokenizerModel` as it is. Its quantiser has no training pass of its own: here
-the codes are passed straight through, and the codebooks follow what they stand for by running means (van den Oord and
-others, 2017). The published model hears words by HuBERT; of a small one nothing is known, so its share is zero here,
-and the first codebook is taught the phones instead.
+The class is transformers' `HiggsAudioV2TokenizerModel` as it is. Its residual quantiser learns nothing here: every
+codebook is a grid of four levels in five dimensions of its own (finite scalar quantisation: Mentzer and others, 2023),
+so that nearest neighbours are roundings, no code dies, and the encoder alone decides what forty numbers a frame say.
+The published model hears words by HuBERT; of a small one nothing is known, so its share is zero here, and the first
+codebooks are asked for phones and pitch instead.
 
 Nothing here looks at a value on the host, so that a step can be recorded (`recorded_step.py`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,13 +24,16 @@ from transformers import (
 )
 from transformers.models.dac.modeling_dac import Snake1d
 
+from studio.training.timed_speech import PHONE_CLASSES
+from studio.training.xcodec2_loss import PitchError
+
 SAMPLE_RATE = 24_000  # Hz
 HOP = 960  # samples a frame: 25 frames/s
 CODEBOOKS, CODEBOOK_SIZE = 8, 1024
-CODE_DIMENSIONS = 32
-USE_DECAY = 0.98  # of the running means behind the codebooks
+LEVELS, CODE_DIMENSIONS = 4, 5  # of a codebook's grid: 4 ** 5 codes
+WIDEST = 1.8  # of what is rounded to -1.5, -0.5, 0.5 or 1.5
+DEVIATION = 1.1  # of evenly used levels
 LEVEL = 0.07  # root mean square of the corpus
-DEAD_BELOW = 0.02  # uses a step, on average: such a code is set to something just heard
 
 
 def small_config(width: int = 512) -> HiggsAudioV2TokenizerConfig:
@@ -72,7 +74,24 @@ def new_model(config: HiggsAudioV2TokenizerConfig, seed: int = 0) -> HiggsAudioV
                 elif isinstance(module, Snake1d):
                     module.alpha.fill_(0.1)
         model.fc.weight[:, _acoustic_size(model) :] = 0
+        _set_grids(model)
     return model
+
+
+def _set_grids(model: HiggsAudioV2TokenizerModel) -> None:
+    """Make every codebook a grid in its own dimensions of what the quantiser is given."""
+    codes = torch.arange(CODEBOOK_SIZE)[:, None] // LEVELS ** torch.arange(CODE_DIMENSIONS) % LEVELS
+    for index, step in enumerate(model.quantizer.quantizers):
+        step.requires_grad_(False)
+        own = torch.arange(CODE_DIMENSIONS)
+        for linear in (step.project_in, step.project_out):
+            linear.weight.zero_()
+            linear.bias.zero_()
+        step.project_in.weight[own, index * CODE_DIMENSIONS + own] = 1
+        step.project_out.weight[index * CODE_DIMENSIONS + own, own] = 1
+        step.codebook.embed.copy_(codes - (LEVELS - 1) / 2)
+        step.codebook.embed_avg.copy_(step.codebook.embed)
+        step.codebook.cluster_size.fill_(1)
 
 
 @torch.no_grad()
@@ -109,10 +128,12 @@ def begin_with_principal_components(model: HiggsAudioV2TokenizerModel, audio: Te
         layer.bias.zero_()
     encoder.conv2.weight[: len(directions), :, encoder.conv2.padding[0]] = directions / loudest
     decoder.conv1.weight[:, : len(directions), decoder.conv1.padding[0]] = directions.T * loudest
-    for linear in (model.fc, model.fc2):
-        linear.weight.copy_(torch.eye(*linear.weight.shape))
+    given = encoder.conv2(encoder.snake1(hidden))
+    gains = DEVIATION / (given.square().mean((0, 2)).sqrt() + 1e-3)  # every level is used, also of faint directions
+    for linear, scale in ((model.fc, gains), (model.fc2, 1 / gains)):
+        linear.weight.zero_()
+        linear.weight[: len(scale), : len(scale)] = torch.diag(scale)
         linear.bias.zero_()
-    model.fc.weight[:, _acoustic_size(model) :] = 0
 
 
 def _principal(hidden: Tensor, stride: int, kept: int) -> tuple[Tensor, Tensor]:
@@ -170,97 +191,65 @@ def latents_of_codes(model: HiggsAudioV2TokenizerModel, codes: Tensor) -> Tensor
     return model.quantizer.decode(codes.transpose(0, 1)).transpose(1, 2)
 
 
-@dataclass(frozen=True, eq=False)
-class Quantised:
-    """What the quantiser makes of latents; gradients pass it as if it were not there."""
+def rounded(given: Tensor) -> Tensor:
+    """What the codes of all codebooks stand for, gradients passed straight through. Shape: `[B, T, C]` twice.
 
-    latents: Tensor  # [B, T, C]
-    first: Tensor  # [B, T, C]: by the first codebook alone
-    apart: Tensor  # []: how far the latents are from what was given, to be lowered by the encoder
+    Of the C dimensions the first `CODEBOOKS * CODE_DIMENSIONS` are told, the others are zero.
+    """
+    told = given[..., : CODEBOOKS * CODE_DIMENSIONS]
+    nearest = told.clamp(-WIDEST, WIDEST).sub(0.5).round().add(0.5)
+    return _padded(told + (nearest - told).detach(), given)
 
 
-class Quantiser:
-    """The model's residual quantiser while it is trained."""
+def blurred(given: Tensor) -> Tensor:
+    """As uncertain as what is rounded, but smooth: for a beginning. Shape: `[B, T, C]` twice."""
+    told = given[..., : CODEBOOKS * CODE_DIMENSIONS]
+    return _padded(told + torch.rand_like(told) - 0.5, given)
 
-    def __init__(self, model: HiggsAudioV2TokenizerModel) -> None:
-        self.steps: list[Any] = list(model.quantizer.quantizers)
-        for step in self.steps:
-            step.requires_grad_(False)  # set from data, then moved by running means
 
-    @torch.no_grad()
-    def begin(self, rows: Tensor, rounds: int = 12) -> None:
-        """Set every step from data: the residual's principal directions, and k-means along them.
+def _padded(told: Tensor, like: Tensor) -> Tensor:
+    return nn.functional.pad(told, (0, like.shape[-1] - told.shape[-1]))
 
-        Args:
-            rows: `[N, C]`, what the quantiser is given; N well above the codebooks' size.
-            rounds: of k-means, for each codebook.
+
+def without_last_codebooks(told: Tensor, depth: Tensor) -> Tensor:
+    """What the first codebooks tell, as many as `depth`, int64 `[B]`, says. Shape: `[B, T, C]` twice."""
+    dimensions = torch.arange(told.shape[-1], device=told.device)
+    return told * (dimensions < depth[:, None] * CODE_DIMENSIONS)[:, None]
+
+
+def out_of_range(given: Tensor) -> Tensor:
+    """How far what is to be rounded lies beyond the outer levels. Shape: `[B, T, C]` to `[]`."""
+    told = given[..., : CODEBOOKS * CODE_DIMENSIONS]
+    return (told.abs() - WIDEST).clamp(min=0).square().mean()
+
+
+class Questions(nn.Module):
+    """What the first codebooks are asked for, so that codes begin with what a language model can know of a text.
+
+    The first one for the two phones of a frame, the first two for the pitch and its phase.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pitch = PitchError(SAMPLE_RATE, HOP // 2)  # of each half frame
+        self.to_phones = nn.Sequential(nn.Linear(CODE_DIMENSIONS, 256), nn.SiLU(), nn.Linear(256, 2 * PHONE_CLASSES))
+        self.to_pitch = nn.Sequential(nn.Linear(2 * CODE_DIMENSIONS, 128), nn.SiLU(), nn.Linear(128, 3))
+
+    def phone_loss(self, told: Tensor, phones: Tensor) -> Tensor:
+        """Cross entropy in nats. Shapes: `[B, T, C]`, int64 `[B, T, 2]`, to `[]`."""
+        said = self.to_phones(told[..., :CODE_DIMENSIONS]).view(-1, PHONE_CLASSES)
+        return nn.functional.cross_entropy(said, phones.flatten())
+
+    def pitch_loss(self, told: Tensor, audio: Tensor) -> Tensor:
+        """Squared error of cosine and sine of the fundamental's phase and of the pitch in octaves, where voiced.
+
+        Shapes: `[B, T, C]`, `[B, T * hop]`, to `[]`.
         """
-        residual = rows.float()
-        for step in self.steps:
-            mean = residual.mean(0)
-            _, _, directions = torch.linalg.svd(residual[: 8 * residual.shape[1]] - mean, full_matrices=False)
-            turned = directions[: step.project_in.out_features]
-            step.project_in.weight.zero_()[: len(turned)] = turned
-            step.project_in.bias.copy_(-step.project_in.weight @ mean)
-            step.project_out.weight.copy_(step.project_in.weight.T)
-            step.project_out.bias.copy_(mean)
-            book = step.codebook
-            points = step.project_in(residual)
-            book.embed.copy_(_k_means(points, book.codebook_size, rounds))
-            book.cluster_size.fill_(1.0)
-            book.embed_avg.copy_(book.embed)
-            residual = residual - step.project_out(book.embed[book.quantize(points)])
-
-    def __call__(self, given: Tensor, depth: Tensor, *, learn: bool) -> Quantised:
-        """Quantise.
-
-        Args:
-            given: `[B, T, C]`.
-            depth: int64 `[B]`: how many codebooks each sample is told with.
-            learn: move the codebooks.
-        """
-        residual, first = given.detach().float(), torch.zeros_like(given, dtype=torch.float32)
-        total = first
-        for index, step in enumerate(self.steps):
-            points = step.project_in(residual).flatten(0, 1)
-            codes = step.codebook.quantize(points)
-            if learn:
-                self._follow(step.codebook, points, codes)
-            told = step.project_out(step.codebook.embed[codes]).view_as(residual)
-            residual = residual - told
-            total = total + told * (depth > index)[:, None, None]
-            first = told if index == 0 else first
-        apart = (given - total.detach()).square().mean()
-        return Quantised(given + (total - given).detach(), given + (first - given).detach(), apart)
-
-    @staticmethod
-    @torch.no_grad()
-    def _follow(book: Any, points: Tensor, codes: Tensor) -> None:
-        """Each code moves to the mean of what it was used for; codes nobody uses take over some of the points."""
-        size, fair = book.codebook_size, len(points) / book.codebook_size
-        counts = torch.zeros(size, device=points.device).index_add_(0, codes, torch.ones_like(points[:, 0]))
-        sums = torch.zeros_like(book.embed).index_add_(0, codes, points)
-        book.cluster_size.lerp_(counts, 1 - USE_DECAY)
-        book.embed_avg.lerp_(sums, 1 - USE_DECAY)
-        dead = book.cluster_size < DEAD_BELOW * fair
-        chosen = points[torch.randint(len(points), (size,), device=points.device)]
-        book.cluster_size.masked_fill_(dead, fair)
-        book.embed_avg.copy_(torch.where(dead[:, None], chosen * fair, book.embed_avg))
-        book.embed.copy_(book.embed_avg / book.cluster_size.clamp(min=1e-5)[:, None])
-
-
-def _k_means(points: Tensor, count: int, rounds: int) -> Tensor:
-    """Centres of `[N, D]` points, begun at points drawn. Shape: `[count, D]`."""
-    centres = points[torch.randint(len(points), (count,), device=points.device)].clone()
-    for _ in range(rounds):
-        nearest = torch.cdist(points, centres).argmin(1)
-        counts = torch.zeros(count, device=points.device).index_add_(0, nearest, torch.ones_like(points[:, 0]))
-        sums = torch.zeros_like(centres).index_add_(0, nearest, points)
-        used = counts > 0
-        centres[used] = sums[used] / counts[used, None]
-        missing = int((~used).sum())
-        centres[~used] = points[torch.randint(len(points), (missing,), device=points.device)]
-    return centres
+        pitch, phase, voicing = (each[:, ::2] for each in self.pitch.track(audio))
+        wanted = torch.stack((phase.cos(), phase.sin(), (pitch / 150).log2()), -1)
+        weight = (voicing - 0.5).clamp(min=0)[..., None]
+        said = self.to_pitch(told[..., : 2 * CODE_DIMENSIONS])
+        return ((said - wanted).square() * weight).sum() / (weight.sum() + 1e-6)
 
 
 class SpectrumDiscriminator(nn.Module):
