@@ -1,5 +1,5 @@
 # make run    serve the studio            make run ARGS="--checkpoint 3b"
-# make test   run every test              make test ARGS="tests/test_script.py -k divider"
+# make test   run every test              make test ARGS="tests/test_script.py -k divider"   (in one process)
 # make check  format, lint and types
 
 PYTHON ?= python3
@@ -7,11 +7,14 @@ BIN := .venv/bin
 # threads that spin while they wait starve everything else on a busy machine
 export OMP_WAIT_POLICY ?= PASSIVE
 
+# the browser's tests in one process, all others in another: each by itself leaves most of a core idle
+SIDE_BY_SIDE := -n 2
+
 run: .venv/ready
 	$(BIN)/python app.py $(ARGS)
 
 test: .venv/ready-to-test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(or $(ARGS),$(SIDE_BY_SIDE))
 
 check: .venv/ready-to-test
 	$(BIN)/ruff format --check .

@@ -1,23 +1,27 @@
 """The lab's work on codecs, here and by a double on a GPU that gets and gives nothing but keys, sound and codes."""
 
+import importlib
 import inspect
 import os
 import pickle
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from studio.audio import Audio
+from studio.audio import Audio, read_wav
 from studio.codecs.classic import Opus
 from studio.codes import Codes
 from studio.errors import StudioError
 from studio.lab_codecs import LabCodecs, classic_families, lab_gpu_seconds
 from studio.ui.offers import CodecFamily, Offer
+
+if TYPE_CHECKING:
+    from studio.engine.local import LocalEngine
 
 ROOT = Path(__file__).parent.parent
 
@@ -124,44 +128,43 @@ def test_a_gpu_is_asked_for_as_long_as_the_sound_needs() -> None:
     assert lab_gpu_seconds(Codes(np.zeros((1, 100_000)), 25.0, 16), "higgs", ()) == 120
 
 
-SPACES = """
-import inspect, pickle
-wrapped = {}
-def GPU(duration):
-    def wrap(work):
-        there_and_back = lambda value: pickle.loads(pickle.dumps(value))
-        def generator_double(*arguments):
-            wrapped[work.__name__] = duration(*arguments)
-            for item in work(*there_and_back(arguments)):
-                yield there_and_back(item)
-        def double(*arguments):
-            wrapped[work.__name__] = duration(*arguments)
-            return there_and_back(work(*there_and_back(arguments)))
-        return generator_double if inspect.isgeneratorfunction(work) else double
-    return wrap
-"""
-USE = """
-import app, spaces
-from studio.audio import read_wav
-from pathlib import Path
-clip = read_wav(Path("assets/voices/alma.flac")).between(0, 0.5)
-codecs = app.studio.codecs
-codes = codecs.encode(clip, "higgs-3")
-assert codecs.decode(codes).duration_seconds >= 0.5
-assert len([*codecs.run(clip, ["higgs-1", "xcodec2", "opus-6"])]) == 3
-assert spaces.wrapped == {"_encode_here": 10, "_decode_here": 10, "_run_here": 10}, spaces.wrapped
-"""
+def spaces_stand_in(asked: dict[str, int]) -> ModuleType:
+    """A module `spaces` whose GPU takes what it gets and gives through pickle, and notes what it was asked for."""
+
+    def gpu(duration: Callable[..., int]) -> Callable[..., Any]:
+        def wrap(work: Callable[..., Any]) -> Callable[..., Any]:
+            double = through_pickle(work)
+
+            def generator_noted(*arguments: Any) -> Iterator[Any]:
+                asked[work.__name__] = duration(*arguments)
+                yield from double(*arguments)
+
+            def noted(*arguments: Any) -> Any:
+                asked[work.__name__] = duration(*arguments)
+                return double(*arguments)
+
+            return generator_noted if inspect.isgeneratorfunction(work) else noted
+
+        return wrap
+
+    stand_in = ModuleType("spaces")
+    stand_in.GPU = gpu  # type: ignore[attr-defined]
+    return stand_in
 
 
-def test_on_zero_gpu_the_labs_work_goes_through_its_decorator(tmp_path: Path) -> None:
-    (tmp_path / "spaces.py").write_text(SPACES)
-    environment = os.environ | {
-        "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
-        "SPACES_ZERO_GPU": "1",
-        "HIGGS_DATA": str(tmp_path / "data"),
-        "HF_HUB_OFFLINE": "1",
-    }
-    ran = subprocess.run(
-        [sys.executable, "-c", USE], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False
-    )
-    assert ran.returncode == 0, ran.stderr
+def test_on_zero_gpu_the_labs_work_goes_through_its_decorator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: "LocalEngine"
+) -> None:
+    asked: dict[str, int] = {}
+    monkeypatch.setattr(os, "environ", os.environ.copy() | {"SPACES_ZERO_GPU": "1", "HIGGS_DATA": str(tmp_path)})
+    monkeypatch.setattr(type(engine), "load", lambda *_, **__: engine)
+    monkeypatch.setattr(engine, "recognise", engine.recognise)  # the app may give it one
+    monkeypatch.setitem(sys.modules, "spaces", spaces_stand_in(asked))
+    monkeypatch.delitem(sys.modules, "app", raising=False)
+    codecs = importlib.import_module("app").studio.codecs
+    monkeypatch.delitem(sys.modules, "app")
+    clip = read_wav(ROOT / "assets" / "voices" / "alma.flac").between(0, 0.5)
+    codes = codecs.encode(clip, "higgs-3")
+    assert codecs.decode(codes).duration_seconds >= 0.5
+    assert len([*codecs.run(clip, ["higgs-1", "xcodec2", "opus-6"])]) == 3
+    assert asked == {"_encode_here": 10, "_decode_here": 10, "_run_here": 10}

@@ -56,6 +56,15 @@ def test_the_whole_comes_to_the_wanted_loudness():
     assert loudness_lufs(louder(tone(), mixing.level_db(tone()))).value == pytest.approx(-23.0, abs=0.01)
 
 
+def test_what_a_gain_lifts_above_the_gates_of_the_measure_is_reckoned_with():
+    """Speech, softer speech that the relative gate leaves out, and a hum below the absolute one, until it is louder."""
+    mix = Audio(np.concatenate([tone(s, level).samples for s, level in ((2, 0.03), (2, 0.005), (6, 2e-4))], 1), RATE)
+    once = -23.0 - loudness_lufs(mix).value
+    assert loudness_lufs(louder(mix, once)).value < -25.0, "the gates see the same"
+    gain = Mixing(loudness_lufs=-23.0).level_db(mix)
+    assert loudness_lufs(louder(mix, gain)).value == pytest.approx(-23.0, abs=0.01)
+
+
 def test_a_loudness_beyond_the_peaks_is_approached_as_far_as_they_allow():
     spiky = tone(level=0.01)
     spiky.samples[0, 1_000] = 0.5

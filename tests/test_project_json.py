@@ -79,6 +79,7 @@ TAKE = ("takes", 0)
         (("gaps", "r1"), 10**6, "P: gaps: the gap before line r1"),
         (("gaps", "r1"), 1.5, "P: gaps: the gap before line r1 must be a whole number"),
     ],
+    ids=lambda value: "the other's id" if value == DATA["takes"][1]["id"] else None,  # drawn anew in each process
 )
 def test_a_wrong_key_is_named_with_its_place(path: tuple, value: Any, words: str):
     data = copy.deepcopy(DATA)

@@ -7,12 +7,13 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import TimeoutError as TookTooLong
 
 from scripts.setup import find_chromium
 
@@ -109,10 +110,17 @@ def _opened(page: Page, studio_url: str) -> Iterator[None]:
     page.on("pageerror", lambda error: "AbortError" in str(error) or problems.append(str(error)))
     page.on("request", lambda request: _is_outside(request.url) and outside.append(request.url))
     page.goto(studio_url)
-    expect(page.get_by_label("Text of line 1", exact=True)).to_be_visible()
+    wait_until_open(page)
     yield
     assert problems == []
     assert outside == []
+
+
+def wait_until_open(page: Page) -> None:
+    """Until there is a script to write in; looked for at each frame, as a page takes a second or two."""
+    with suppress(TookTooLong):
+        page.wait_for_function("""document.querySelector('[aria-label="Text of line 1"]')?.offsetParent""")
+    expect(page.get_by_label("Text of line 1", exact=True)).to_be_visible()
 
 
 def _is_outside(url: str) -> bool:

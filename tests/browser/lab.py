@@ -8,6 +8,8 @@ import numpy as np
 import soundfile
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.steps import told
+
 BENCH = "#hs-bench"
 HIGGS, XCODEC2, OPUS, MP3, PCM = (f"#hs-lab-{key}" for key in ("higgs", "xcodec2", "opus", "mp3", "pcm"))
 EVERY = (HIGGS, XCODEC2, OPUS, MP3, PCM)
@@ -41,8 +43,8 @@ def _ticked(page: Page, family: str, wanted: Sequence[str]) -> bool:
 
 def compare(page: Page, expected: int) -> None:
     """Press *Compare* and wait until all results are there."""
-    page.get_by_role("button", name="Compare", exact=True).click()
-    expect(lab_status(page)).to_have_text(re.compile(f"^Done: {expected} results? in "), timeout=60_000)
+    with told(page, f"Done: {expected} results? in ", "#hs-lab-status .hs-status"):
+        page.get_by_role("button", name="Compare", exact=True).click()
     expect(page.locator(f"{BENCH} .hs-play")).to_be_enabled()
 
 

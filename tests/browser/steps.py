@@ -2,13 +2,27 @@
 
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import soundfile
 from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import TimeoutError as TookTooLong
 
 RESULT = "#hs-result"
+WATCH = """(place) => {
+  const line = document.querySelector(place);
+  delete line.dataset.news;
+  const told = new MutationObserver(() => { line.dataset.news = ""; told.disconnect(); });
+  told.observe(line, { attributes: true, attributeFilter: ["data-state"] });
+}"""
+SAYS = """([place, words]) => {
+  const line = document.querySelector(place);
+  return "news" in line.dataset && new RegExp(words).test(line.querySelector(".hs-status-words").textContent);
+}"""
+TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 def choose_preset(page: Page, title: str) -> None:
@@ -22,11 +36,25 @@ def status(page: Page) -> Locator:
     return page.locator(".hs-status-words")
 
 
+@contextmanager
+def told(page: Page, words: str, place: str = ".hs-status", timeout: float = 120_000) -> Iterator[None]:
+    """What is pressed inside is done: the status line has been written anew since, and begins so.
+
+    What shows only while something is spoken (*Stop*, the bar) may be gone before anybody looks. And the page itself
+    looks at each frame, where `expect` comes by once a second.
+    """
+    page.evaluate(WATCH, place)
+    yield
+    with suppress(TookTooLong):  # then what stands there instead is said below
+        page.wait_for_function(SAYS, arg=[place, f"^{words}"], timeout=timeout)
+        page.evaluate(TWO_FRAMES)  # what came with the words is shown beside them
+    expect(page.locator(f"{place}[data-news] .hs-status-words")).to_have_text(re.compile(f"^{words}"), timeout=1_000)
+
+
 def generate(page: Page) -> None:
     """Press *Generate* and wait until it is done."""
-    page.get_by_role("button", name="Generate", exact=True).click()
-    expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
-    expect(status(page)).to_have_text(re.compile("^Done: "), timeout=120_000)
+    with told(page, "Done: "):
+        page.get_by_role("button", name="Generate", exact=True).click()
 
 
 def fact(page: Page, name: str, result: str = RESULT) -> str:

@@ -8,7 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from studio.audio import Audio
 from studio.lab.metrics import loudness_lufs
-from tests.browser.steps import fact, fill_script, generate, status, wav
+from tests.browser.steps import fact, fill_script, generate, status, told, wav
 
 
 def takes(page: Page) -> Locator:
@@ -25,9 +25,8 @@ def choose_line(page: Page, number: int) -> None:
 def speak_alone(page: Page, number: int) -> None:
     """Press the row's own button and wait until it is done."""
     page.get_by_label(f"Text of line {number}", exact=True).hover()
-    page.get_by_label(f"Speak line {number}", exact=True).click()
-    expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
-    expect(status(page)).to_have_text(re.compile("^Done: "), timeout=60_000)
+    with told(page, "Done: "):
+        page.get_by_label(f"Speak line {number}", exact=True).click()
 
 
 def silence_before(page: Page) -> float:
@@ -131,6 +130,9 @@ def test_a_block_is_dragged_and_what_follows_moves_with_it(studio: Page):
 
 
 def test_the_mix_has_a_gain_for_each_speaker_and_a_loudness(studio: Page):
+    studio.get_by_role("button", name="Advanced").click()
+    studio.get_by_label("Seed", exact=True).fill("15839")  # some other takes have peaks that leave no room for it
+    studio.get_by_label("Keep this seed").check()
     generate(studio)
     before, rate = wav(studio)
     studio.get_by_text("Mix", exact=True).click()
