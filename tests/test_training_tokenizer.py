@@ -10,7 +10,21 @@ from studio.codecs.higgs import HiggsCodec
 from studio.training.phrases import Length
 from studio.training.spoken_speech import SpokenSpeech, SpokenUtterance
 from studio.training.tokenizer import PARTS, Recipe, Segments, Stage, Training
-from studio.training.tokenizer_model import Discriminators, decoded, encoded, hears_semantics, latents_of_codes
+from studio.training.tokenizer_model import (
+    CODE_DIMENSIONS,
+    CODEBOOKS,
+    Discriminators,
+    blurred,
+    decoded,
+    encoded,
+    hears_semantics,
+    latents_of_codes,
+    new_model,
+    out_of_range,
+    rounded,
+    small_config,
+    without_last_codebooks,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -26,7 +40,7 @@ PHRASE: Length = "phrase"
 
 def small(folder: Path, **changes: object) -> Training:
     torch.manual_seed(0)
-    recipe = Recipe(**{"batch": 2, "warmup_steps": 2, "beginning_batches": 36, "frames": 8} | changes)  # type: ignore[arg-type]
+    recipe = Recipe(**{"batch": 2, "warmup_steps": 2, "beginning_segments": 36, "frames": 8} | changes)  # type: ignore[arg-type]
     return Training(recipe, folder, width=32)
 
 
@@ -49,59 +63,67 @@ def parts_of(training: Training, audio: torch.Tensor, progress: float, stage: St
 def test_stages_follow_each_other_and_the_saved_state_goes_on(tmp_path: Path) -> None:
     training = small(tmp_path)
     audio = buzz(2)
-    assert training.stage(0.9) == "free"
-    parts = [parts_of(training, audio, 0.0, "free") for _ in range(18)]
+    assert [training.stage(progress) for progress in (0.0, 0.3, 0.9)] == ["blurred", "rounded", "adversarial"]
+    parts = [parts_of(training, audio, 0.0, "blurred") for _ in range(18)]
     assert parts[-1]["mel"] < 0.9 * parts[0]["mel"]
     assert parts[-1]["phones"] < parts[0]["phones"]
-    training.begin_codebooks(segments(training))
-    assert all(step.codebook.embed.unique(dim=0).shape[0] > 500 for step in training.quantiser.steps)
-    assert (training.stage(0.1), training.stage(0.9)) == ("quantised", "adversarial")
-    parts_now = parts_of(training, audio, 0.7, "adversarial")
-    assert parts_now["theirs"] > 0
-    assert parts_now["apart"] > 0
+    assert parts_of(training, audio, 0.4, "rounded")["theirs"] == 0
+    assert parts_of(training, audio, 0.7, "adversarial")["theirs"] > 0
     training.save()
 
     again = small(tmp_path)
     again.resume()
-    assert again.step == 19
-    assert again.quantised
+    assert again.step == 20
     codec = HiggsCodec.load(tmp_path / "checkpoint")
     assert (codec.sample_rate, codec.hop, codec.codebooks, codec.codebook_size) == (24_000, 960, 8, 1024)
     assert not hears_semantics(codec.model)
     codec.model.load_state_dict(training.model.state_dict())  # on disk are halves
     with torch.no_grad():
-        given = encoded(training.model, audio[:, None])
-        latents = training.quantiser(given, torch.tensor([8, 8]), learn=False).latents
+        latents = rounded(encoded(training.model, audio[:, None]))
         codes = codec.model.encode(audio[:, None]).audio_codes[..., :8]
         assert torch.allclose(latents_of_codes(codec.model, codes), latents, atol=1e-4)
         ours = decoded(training.model, latents)
         assert torch.allclose(codec.model.decode(codes).audio_values[:, 0], ours, atol=1e-4)
 
 
+def test_it_begins_as_a_transform_and_its_inverse(tmp_path: Path) -> None:
+    training = Training(Recipe(frames=8, beginning_segments=40), tmp_path, width=128)
+    audio = 0.05 * torch.sin(2 * np.pi * 110 * torch.arange(16 * 960) / 24_000)[None]
+
+    def error() -> float:
+        with torch.no_grad():
+            made = decoded(training.model, encoded(training.model, audio[:, None]))
+        return float((made - audio)[:, 960:-960].square().mean() / audio.square().mean())
+
+    assert error() > 0.9
+    training.begin(segments(training))
+    assert error() < 0.5
+
+
+def test_rounding_is_what_the_codes_say(tmp_path: Path) -> None:
+    model = new_model(small_config(32))
+    given = 3 * torch.randn(2, 5, 128)
+    codes = model.quantizer.encode(given.transpose(1, 2), 2.0).transpose(0, 1)
+    assert torch.equal(latents_of_codes(model, codes), rounded(given))
+    told = CODEBOOKS * CODE_DIMENSIONS
+    assert set(rounded(given)[..., :told].unique().tolist()) == {-1.5, -0.5, 0.5, 1.5}
+    assert (blurred(given) - given)[..., :told].abs().max() <= 0.5
+    assert out_of_range(given) > out_of_range(given / 3) > 0
+    kept = without_last_codebooks(rounded(given), torch.tensor([1, 8]))
+    assert (kept[0, :, CODE_DIMENSIONS:] == 0).all()
+    assert torch.equal(kept[1], rounded(given)[1])
+
+
 def test_a_gradient_that_is_no_number_moves_nothing(tmp_path: Path) -> None:
     training = small(tmp_path)
-    parts_of(training, buzz(2), 0.0, "free")
+    parts_of(training, buzz(2), 0.0, "blurred")
     before = training.model.acoustic_decoder.conv2.weight.clone()
-    parts_of(training, torch.full((2, 8 * 960), torch.nan), 0.0, "free")
+    parts_of(training, torch.full((2, 8 * 960), torch.nan), 0.0, "blurred")
     assert torch.equal(training.model.acoustic_decoder.conv2.weight, before)
 
 
-def test_a_deeper_code_is_nearer(tmp_path: Path) -> None:
-    training = small(tmp_path)
-    training.begin_codebooks(segments(training))
-    with torch.no_grad():
-        given = encoded(training.model, buzz(2)[:, None])
-        errors = []
-        for depth in (1, 4, 8):
-            latents = training.quantiser(given, torch.tensor([depth] * 2), learn=False).latents
-            errors.append(float((latents - given).square().mean()))
-    assert errors[0] > errors[1] > errors[2]
-
-
 def test_with_the_decoder_alone_every_code_stays(tmp_path: Path) -> None:
-    first = small(tmp_path)
-    first.begin_codebooks(segments(first))
-    first.save()
+    small(tmp_path).save()
     recipe = Recipe(batch=1, warmup_steps=1, adversarial=0.0, decoder_only=True)
     training = Training(recipe, tmp_path, tmp_path / "checkpoint")
     audio = buzz(1, 16)

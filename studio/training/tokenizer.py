@@ -72,7 +72,8 @@ class Recipe:
     blurred: float = 0.1  # of the minutes: no codes until then
     adversarial: float = 0.45  # of the minutes: from then on
     settling: float = 0.6  # of the minutes: from then on the rate falls
-    waveform_weight: float = 6.0  # at first; falls to a tenth
+    waveform_weight: float = 2.0  # at first; falls to a tenth
+    shortened: float = 0.3  # of the segments are told by some of the codebooks
     phone_weight: float = 0.3
     pitch_weight: float = 0.5
     beginning_segments: int = 400  # from which the layers begin
@@ -206,7 +207,8 @@ class Training:
             given = encoded(self.model, audio[:, None]).float()
         told = blurred(given) if stage == "blurred" else rounded(given)
         depth = torch.randint(1, CODEBOOKS + 1, (len(audio),), device=audio.device)
-        depth = torch.where(torch.rand(len(audio), device=audio.device) < 0.5, CODEBOOKS, depth)
+        is_short = torch.rand(len(audio), device=audio.device) < self.recipe.shortened
+        depth = torch.where(is_short, depth, CODEBOOKS)
         return without_last_codebooks(told, depth), told, out_of_range(given)
 
     def _reconstruction(self, made: Tensor, audio: Tensor, progress: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:

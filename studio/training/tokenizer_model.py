@@ -12,6 +12,7 @@ Nothing here looks at a value on the host, so that a step can be recorded (`reco
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,8 +61,8 @@ def small_config(width: int = 512) -> HiggsAudioV2TokenizerConfig:
 def new_model(config: HiggsAudioV2TokenizerConfig, seed: int = 0) -> HiggsAudioV2TokenizerModel:
     """A model whose narrow layers do not vanish, and that begins almost linear.
 
-    Weights have std `fan_in ** -0.5`, a fiftieth of it where a residual branch ends; snakes begin at 0.1. The semantic
-    encoder's share is zero.
+    Weights have std `fan_in ** -0.5`, a twentieth of it where a residual branch ends; snakes outside of these begin at
+    0.1. The semantic encoder's share is zero.
     """
     torch.manual_seed(seed)
     model = HiggsAudioV2TokenizerModel(config)
@@ -69,9 +70,9 @@ def new_model(config: HiggsAudioV2TokenizerConfig, seed: int = 0) -> HiggsAudioV
         for part in (model.acoustic_encoder, model.acoustic_decoder):
             for name, module in part.named_modules():
                 if isinstance(module, nn.Conv1d):
-                    scale = 0.02 if "res_unit" in name and name.endswith("conv2") else 1.0
+                    scale = 0.05 if "res_unit" in name and name.endswith("conv2") else 1.0
                     nn.init.normal_(module.weight, std=scale * module.weight[0].numel() ** -0.5)
-                elif isinstance(module, Snake1d):
+                elif isinstance(module, Snake1d) and "res_unit" not in name:
                     module.alpha.fill_(0.1)
         model.fc.weight[:, _acoustic_size(model) :] = 0
         _set_grids(model)
@@ -81,7 +82,8 @@ def new_model(config: HiggsAudioV2TokenizerConfig, seed: int = 0) -> HiggsAudioV
 def _set_grids(model: HiggsAudioV2TokenizerModel) -> None:
     """Make every codebook a grid in its own dimensions of what the quantiser is given."""
     codes = torch.arange(CODEBOOK_SIZE)[:, None] // LEVELS ** torch.arange(CODE_DIMENSIONS) % LEVELS
-    for index, step in enumerate(model.quantizer.quantizers):
+    steps: list[Any] = list(model.quantizer.quantizers)
+    for index, step in enumerate(steps):
         step.requires_grad_(False)
         own = torch.arange(CODE_DIMENSIONS)
         for linear in (step.project_in, step.project_out):
@@ -107,8 +109,9 @@ def begin_with_principal_components(model: HiggsAudioV2TokenizerModel, audio: Te
         layer.bias.zero_()
     encoder.conv1.weight[0] = 0
     encoder.conv1.weight[0, 0, 3] = 1
+    encoder.conv1.weight.div_(LEVEL)  # loud enough for the snakes of residual branches to bend it
     decoder.conv2.weight.zero_()
-    decoder.conv2.weight[0, 0, 3] = 1
+    decoder.conv2.weight[0, 0, 3] = LEVEL
     hidden = encoder.conv1(audio)
     for down, up in zip(encoder.block, reversed(decoder.block), strict=True):
         for unit in (down.res_unit1, down.res_unit2, down.res_unit3, down.snake1):
