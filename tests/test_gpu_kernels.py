@@ -138,7 +138,7 @@ def test_embeddings_of_a_frame_are_added_up():
 
 def test_the_state_moves_on_as_torch_moves_it():
     special = SpecialCodes(1024, 1025, 1026)
-    settings = [Sampling(seed=3, ras_window=7), Sampling(seed=4, temperature=0.0), Sampling(seed=2**63, ras_window=3)]
+    settings = [Sampling(seed=3, ras_window=7), Sampling(seed=4, temperature=0.0), Sampling(seed=2**31, ras_window=3)]
     logits = [drawn(3, 8, 1026 + turn)[..., :1026].contiguous() for turn in range(40)]
     for number in (17, 18, 19):  # often the same code, and an end at last
         for turn in range(40):

@@ -19,13 +19,14 @@ WARPS = 1
 STEP: tl.constexpr = tl.constexpr(signed(GOLDEN))
 FIRST: tl.constexpr = tl.constexpr(signed(FIRST_MULTIPLIER))
 SECOND: tl.constexpr = tl.constexpr(signed(SECOND_MULTIPLIER))
-BITS: tl.constexpr = tl.constexpr(UNIFORM_BITS)
+SMALLEST: tl.constexpr = tl.constexpr(2.0**-UNIFORM_BITS)
+# A shift of int64 copies the sign: so many bits are kept after shifts by 30, 27, 31 and down to UNIFORM_BITS.
+LOW_34: tl.constexpr = tl.constexpr(2**34 - 1)
+LOW_37: tl.constexpr = tl.constexpr(2**37 - 1)
+LOW_33: tl.constexpr = tl.constexpr(2**33 - 1)
+LAST: tl.constexpr = tl.constexpr(64 - UNIFORM_BITS)
+LOW_LAST: tl.constexpr = tl.constexpr(2**UNIFORM_BITS - 1)
 NOT_YET: tl.constexpr = tl.constexpr(NEVER)
-
-
-@triton.jit  # type: ignore[untyped-decorator]
-def _shift_right(word, COUNT: tl.constexpr):
-    return (word >> COUNT) & ((1 << (64 - COUNT)) - 1)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -33,10 +34,10 @@ def _uniforms(streams, frame, out, STREAMS: tl.constexpr, BLOCK: tl.constexpr):
     row, number = tl.program_id(0), tl.arange(0, BLOCK)
     places, real = row * STREAMS + number, number < STREAMS
     word = tl.load(streams + places, mask=real, other=0) + tl.load(frame + row) * STEP
-    word = (word ^ _shift_right(word, 30)) * FIRST
-    word = (word ^ _shift_right(word, 27)) * SECOND
-    word = word ^ _shift_right(word, 31)
-    chance = _shift_right(word, 64 - BITS).to(tl.float32) * (1.0 / (1 << BITS))
+    word = (word ^ ((word >> 30) & LOW_34)) * FIRST
+    word = (word ^ ((word >> 27) & LOW_37)) * SECOND
+    word = word ^ ((word >> 31) & LOW_33)
+    chance = ((word >> LAST) & LOW_LAST).to(tl.float32) * SMALLEST
     tl.store(out + places, chance, mask=real)
 
 
