@@ -1,7 +1,6 @@
 """The GPU's own kernels against torch, where Triton is: on a GPU, or on a CPU with TRITON_INTERPRET=1."""
 
 import os
-from dataclasses import fields
 
 import pytest
 import torch
@@ -16,14 +15,12 @@ import studio.codecs  # noqa: F401  it makes torchaudio importable, which transf
 
 # isort: split
 from benchmarks.workload import random_3b
-from studio.engine import gpu_draws, gpu_kernels
+from studio.engine import gpu_kernels
 from studio.engine.gpu_step import tried_step
 from studio.engine.int8 import rounded
 from studio.engine.kv_cache import KvCache, SharedSpan
 from studio.engine.linear import Linear
 from studio.engine.network import Network
-from studio.engine.sampler import SamplerState, SpecialCodes, next_frame, plan_for
-from studio.sampling import Sampling
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 NEAR = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
@@ -134,27 +131,6 @@ def test_embeddings_of_a_frame_are_added_up():
     embeddings = drawn(10, 700)
     summed = gpu_kernels.summed_embeddings(codes, offsets, embeddings, torch.float32)
     assert distance(summed, embeddings[codes + offsets].sum(1)) < 1e-6
-
-
-def test_the_state_moves_on_as_torch_moves_it():
-    special = SpecialCodes(1024, 1025, 1026)
-    settings = [Sampling(seed=3, ras_window=7), Sampling(seed=4, temperature=0.0), Sampling(seed=2**31, ras_window=3)]
-    logits = [drawn(3, 8, 1026 + turn)[..., :1026].contiguous() for turn in range(40)]
-    for number in (17, 18, 19):  # often the same code, and an end at last
-        for turn in range(40):
-            logits[turn][:, :, number] += 9.0
-    logits[30][1, 0, special.end] = 99.0
-    logits[33][2, 5, special.end] = 99.0
-    said = []
-    for own in (None, gpu_draws):
-        state = SamplerState.empty(3, 8, torch.device(DEVICE))
-        for row, sampling in enumerate(settings):
-            state.start(row, sampling, torch.full((4, 8), 17), special)
-        plan = plan_for(settings, special.codebook_size)
-        said.append([next_frame(turn, state, plan, special, own).clone() for turn in logits])
-        said[-1] += [getattr(state, item.name) for item in fields(state)]
-    assert all(ours.equal(theirs) for theirs, ours in zip(*said, strict=True))
-    assert len(said[0][20].unique()) > 1
 
 
 def test_a_first_trial_takes_these_kernels_or_says_why_not(monkeypatch, caplog):

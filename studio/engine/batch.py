@@ -173,12 +173,10 @@ class Batch:
         if self._fixed_shapes:
             computed, span = _bucket_of_rows(rows, self.slots), bucket(max(self._lengths) + 1)
 
-            own = self._network.own_draws
-
             def step() -> None:
                 positions, state = self._positions[:computed], self._state.first(computed)
                 places = SharedSpan(self._cache, self._network.cos, self._network.sin, positions, span)
-                next_frame(self._network.step(state.codes, places), state, plan, self._special, own)
+                next_frame(self._network.step(state.codes, places), state, plan, self._special)
                 positions.add_(self._in_use[:computed])
 
             if self._graphs is None:

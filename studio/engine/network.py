@@ -111,11 +111,6 @@ class Network:
             self._fused = FusedStep(self)
 
     @property
-    def own_draws(self) -> Any:
-        """`gpu_draws` where a step takes kernels of our own, else None."""
-        return None if self._fused is None else self._fused.draws
-
-    @property
     def fused(self) -> bool:
         """Whether a step takes the kernels of `gpu_kernels`."""
         return self._fused is not None

@@ -8,7 +8,6 @@ them; `cpu_draws.next_frame` says the same for a CPU.
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -155,24 +154,18 @@ class SpecialCodes:
     codebook_size: int  # with both, 1026
 
 
-def next_frame(
-    logits: torch.Tensor, state: SamplerState, plan: Plan, special: SpecialCodes, own: Any = None
-) -> torch.Tensor:
+def next_frame(logits: torch.Tensor, state: SamplerState, plan: Plan, special: SpecialCodes) -> torch.Tensor:
     """Draw the next frame of every row and move the state on, in place.
 
     Args:
         logits: [S, K, V], any float type.
-        own: `gpu_draws`, or None for torch's kernels.
 
     Returns:
         The codes, int64 [S, K], in the delay pattern: `state.codes`.
     """
     logits = logits.float()
-    chances = (uniforms if own is None else own.uniforms)(state.streams, state.frame)
+    chances = uniforms(state.streams, state.frame)
     drawn = _draw(logits, chances[:, 0], state, plan)
-    if own is not None:
-        own.move_on(drawn, _draw_raw(logits, chances[:, 1]) if plan.ras else None, state, special)
-        return state.codes
 
     # Codebook k begins k frames late. Once any codebook has ended, the first is silenced from the
     # next frame on, the second from the one after, and so forth.
@@ -237,14 +230,14 @@ def _streams(seed: int, num_codebooks: int) -> torch.Tensor:
     """Start values of a row's random streams. Shape: int64 [2, K]."""
     start = _finalise(seed * GOLDEN)
     words = [_finalise(start + number * GOLDEN) for number in range(1, 2 * num_codebooks + 1)]
-    return torch.tensor([signed(word) for word in words]).view(2, num_codebooks)
+    return torch.tensor([_signed(word) for word in words]).view(2, num_codebooks)
 
 
 def uniforms(streams: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
     """Number `frame` of each stream, evenly spread over 0 <= u < 1. Shape: float32 [S, 2, K]."""
-    word = streams + (frame * signed(GOLDEN)).view(-1, 1, 1)
-    word = (word ^ _shift_right(word, 30)) * signed(FIRST_MULTIPLIER)
-    word = (word ^ _shift_right(word, 27)) * signed(SECOND_MULTIPLIER)
+    word = streams + (frame * _signed(GOLDEN)).view(-1, 1, 1)
+    word = (word ^ _shift_right(word, 30)) * _signed(FIRST_MULTIPLIER)
+    word = (word ^ _shift_right(word, 27)) * _signed(SECOND_MULTIPLIER)
     word = word ^ _shift_right(word, 31)
     return _shift_right(word, 64 - UNIFORM_BITS).float() * 2.0**-UNIFORM_BITS
 
@@ -262,7 +255,7 @@ def _finalise(word: int) -> int:
     return word ^ (word >> 31)
 
 
-def signed(word: int) -> int:
+def _signed(word: int) -> int:
     """The same 64 bits as torch's int64 reads them."""
     word %= 2**64
     return word - 2**64 if word >= 2**63 else word
