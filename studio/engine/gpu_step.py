@@ -43,8 +43,7 @@ class FusedStep:
             places = SharedSpan(cache, turns, turns, positions, TRIED_POSITIONS)
             codes = torch.zeros(rows, network.num_codebooks, dtype=torch.int64, device=network.device)
             logits = self._through(network.layers[:1], codes, places)
-            if not bool(logits.isfinite().all()
-            ):  # which waits for the device
+            if not bool(logits.isfinite().all()):  # which waits for the device
                 raise ArithmeticError("a step gave what is no number")
 
     def _through(self, layers: Sequence[Any], codes: torch.Tensor, places: SharedSpan) -> torch.Tensor:
