@@ -20,7 +20,7 @@ from studio.engine.cuda_graph import WARM_UP_RUNS, StepGraphs
 from studio.engine.decoder import Decoded, Decoder, Request
 from studio.engine.kv_cache import KvCache, OwnLengths
 from studio.engine.memory import forget_peak_memory, peak_memory_bytes
-from studio.engine.network import Network
+from studio.engine.network import Network, attend_in_groups, mask_for_groups
 from studio.engine.prefix_cache import PrefixCache, stretches
 from studio.engine.prompt import Prompt
 from studio.errors import BadConversation
@@ -373,6 +373,20 @@ def test_a_gpus_pace_gives_the_same_codes(decoder, forms):
     paced._frames_a_launch, paced._launches_ahead = 8, 1
     requests = [Request(item, Sampling(seed=seed), 30 + seed) for seed, item in enumerate([*forms.values()] * 2)]
     assert same(run(paced, requests), run(decoder, requests))
+    frames = [progress.frames for progress in paced.decode(requests[:1])]
+    assert frames[:2] == [[8], [16]], "the first report comes when eight frames are complete"
+
+
+def test_queries_of_a_prompt_that_share_keys_stand_together():
+    queries, keys, values = torch.randn(5, 6, 16), torch.randn(1, 2, 9, 16), torch.randn(1, 2, 9, 16)
+    positions = torch.tensor([7, 2, 8, 3, 4])
+    mask = mask_for_groups(positions, 9, 3, torch.float32)
+    assert mask.stride(-2) % 16 == 0
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        queries.transpose(0, 1)[None], keys, values, torch.arange(9) <= positions[:, None], enable_gqa=True
+    )
+    attended = attend_in_groups(queries, keys, values, mask)
+    torch.testing.assert_close(attended, expected[0].transpose(0, 1).reshape(5, -1))
 
 
 def test_a_warm_prefix_gives_the_same_codes_and_is_not_computed_again(forms, tokenizer, monkeypatch):

@@ -65,7 +65,7 @@ class Decoder:
         prefix_bytes: int = 256 * 2**20,
         quantize: str = "none",
         fixed_shapes: bool | None = None,
-        fused: bool = False,
+        fused: bool | None = None,
     ) -> None:
         """Take over a `HiggsAudioV2ForConditionalGeneration`, with its device and dtype.
 
@@ -75,7 +75,7 @@ class Decoder:
             prefix_bytes: how much to keep of the keys and values of prompt beginnings; 0 keeps none.
             quantize: `none`, or `int8` for 8-bit weights.
             fixed_shapes: see `Batch`; None is right for the device.
-            fused: on a GPU, take kernels of our own in a step: see `Network`.
+            fused: take kernels of our own in a step; None is right for the device: see `Network.fuse`.
 
         Raises:
             BadSetting: there is no such `quantize`.
@@ -163,7 +163,10 @@ class Decoder:
                 batch.enter(request.prompt, request.sampling, self._prefixes, self._stretch)
             if not speaking:
                 continue  # cancelled before the first prompt was in
-            launches.append(_Launch(batch, list(speaking), self._frames_a_launch))
+            frames = self._frames_a_launch
+            if self._launches_ahead and all(row.steps_asked == 0 for row in speaking):
+                frames += self.num_codebooks - 1  # until then no frame is complete, and nobody waits for a report
+            launches.append(_Launch(batch, list(speaking), frames))
             if len(launches) <= self._launches_ahead:
                 continue
             finished = {}
@@ -219,6 +222,7 @@ class _Row:
         self.request = request
         self._special = special
         self._frames = np.empty((steps, num_codebooks), dtype=np.int64)
+        self.steps_asked = 0  # of the device
         self._drawn = 0
         self._ended = False
 
@@ -263,6 +267,8 @@ class _Launch:
 
     def __init__(self, batch: Batch, rows: list[_Row], frames: int) -> None:
         self._rows = rows
+        for row in rows:
+            row.steps_asked += frames
         steps = [batch.step().clone() for _ in range(frames)]
         self._codes = torch.stack(steps)
         self._arrived: torch.cuda.Event | None = None

@@ -6,6 +6,7 @@ A decode step holds audio only, so it takes the audio norms, the audio MLP and t
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import torch
@@ -16,6 +17,8 @@ from studio.engine.cpu_step import CompiledStep
 from studio.engine.kv_cache import KvCache, OwnLengths, rotate
 from studio.engine.linear import Linear
 from studio.engine.prefix_cache import Stretch
+
+MASK_ROW = 16  # numbers: a GPU's attention wants rows of a mask to begin at multiples of 16 bytes at least
 
 
 class Places(Protocol):
@@ -56,13 +59,13 @@ class Layer:
 class Network:
     """The weights of a `HiggsAudioV2ForConditionalGeneration`, merged, and what is computed with them."""
 
-    def __init__(self, model: Any, quantize: str = "none", fused: bool = False) -> None:
+    def __init__(self, model: Any, quantize: str = "none", fused: bool | None = False) -> None:
         """Take the weights over one by one, so that no more than one of them stands in memory twice.
 
         Args:
             model: it is hollowed out and cannot be used afterwards.
             quantize: see `Linear`.
-            fused: on a GPU, take the kernels of `gpu_kernels` in a step.
+            fused: see `fuse`.
         """
         config = model.config
         core = model.model
@@ -90,13 +93,27 @@ class Network:
         self.fuse(fused)
         self.cos = self.sin = torch.empty(0)
 
-    def fuse(self, fused: bool) -> None:
-        """Take the kernels of `gpu_kernels` in a step, or torch's. What has been recorded stays as it is."""
+    def fuse(self, fused: bool | None) -> None:
+        """Take the kernels of `gpu_kernels` in a step, or torch's. What has been recorded stays as it is.
+
+        Args:
+            fused: None takes them on a GPU where they run.
+        """
         self._fused = None
-        if fused:
-            from studio.engine.gpu_step import FusedStep  # needs Triton, which comes with torch for CUDA only
+        if fused is None:
+            if self.device.type == "cuda" and find_spec("triton") is not None:
+                from studio.engine.gpu_step import tried_step  # needs Triton, which comes with torch for CUDA only
+
+                self._fused = tried_step(self)
+        elif fused:
+            from studio.engine.gpu_step import FusedStep
 
             self._fused = FusedStep(self)
+
+    @property
+    def fused(self) -> bool:
+        """Whether a step takes the kernels of `gpu_kernels`."""
+        return self._fused is not None
 
     def _of_a_frame(self) -> Iterator[Linear]:
         for layer in self.layers:
@@ -120,9 +137,9 @@ class Network:
         """One frame of every row: codes int64 [S, K] of the last frame -> logits of the next, [S, K, V]."""
         if self._compiled is not None and isinstance(places, OwnLengths):
             return self._compiled(codes, places)
-        hidden = self._embedded_codes(codes)
         if self._fused is not None:
-            return self._fused(hidden, places).view(-1, self.num_codebooks, self.codebook_size)
+            return self._fused(codes, places).view(-1, self.num_codebooks, self.codebook_size)
+        hidden = self._embedded_codes(codes)
         for number, layer in enumerate(self.layers):
             heads = layer.qkv(self._normed(hidden, layer.audio_norm)).view(len(hidden), -1, self.head_dim)
             hidden = layer.out.added_to(hidden, places.attend(number, heads))
@@ -175,12 +192,12 @@ class Network:
         positions = (order + stretch.start).to(self.device)
         cos, sin = self.cos[positions], self.sin[positions]
         length = stretch.stop
-        mask = torch.arange(length, device=self.device) <= positions.unsqueeze(1)  # [P, length]
+        mask = self._mask(positions, length)
 
         last = len(self.layers) - 1
         for number, layer in enumerate(self.layers):
             parts = [(hidden[:texts], layer.text_norm), (hidden[texts:], layer.audio_norm)]
-            normed = torch.cat([self._normed(part, norm) for part, norm in parts if len(part)])
+            normed = _joined([self._normed(part, norm) for part, norm in parts if len(part)])
             heads = layer.qkv(normed).view(len(normed), -1, self.head_dim)
             rotate(heads[:, : self.query_heads + self.key_heads], cos, sin)
             cache.store(number, row, positions, heads[:, self.query_heads :])
@@ -189,7 +206,7 @@ class Network:
                 break
             hidden = layer.out.added_to(hidden, self._attend_prompt(heads, cache, number, row, length, mask))
             blocks = [(layer.text_mlp, hidden[:texts]), (layer.audio_mlp, hidden[texts:])]
-            hidden = torch.cat([self._mlp(mlp, block) for mlp, block in blocks if len(block)])
+            hidden = _joined([self._mlp(mlp, block) for mlp, block in blocks if len(block)])
         return hidden
 
     def _embedded(self, texts: torch.Tensor, audio_rows: torch.Tensor) -> torch.Tensor:
@@ -215,12 +232,57 @@ class Network:
     def _attend_prompt(
         self, heads: torch.Tensor, cache: KvCache, layer: int, row: int, length: int, mask: torch.Tensor
     ) -> torch.Tensor:
-        queries = heads[:, : self.query_heads].transpose(0, 1).unsqueeze(0)  # [1, heads, P, D]
         keys, values = cache.prefix(layer, row, length)
+        if self.device.type != "cpu":
+            return attend_in_groups(heads[:, : self.query_heads], keys, values, mask)
+        queries = heads[:, : self.query_heads].transpose(0, 1).unsqueeze(0)  # [1, heads, P, D]
         attended = functional.scaled_dot_product_attention(
             queries, keys, values, attn_mask=mask, enable_gqa=self.query_heads != self.key_heads
         )
         return attended[0].transpose(0, 1).reshape(len(heads), -1)
+
+    def _mask(self, positions: torch.Tensor, length: int) -> torch.Tensor:
+        """What positions of a prompt see of its first `length`, as `_attend_prompt` takes it."""
+        if self.device.type == "cpu":
+            return torch.arange(length) <= positions.unsqueeze(1)  # [P, length]
+        return mask_for_groups(positions, length, self.query_heads // self.key_heads, self.dtype)
+
+
+def attend_in_groups(
+    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    """Attention under a mask where queries share keys, by a kernel that never writes the scores down.
+
+    No such kernel takes both a mask and fewer keys than queries, so the queries that share a key head stand as its
+    query positions.
+
+    Args:
+        queries: [P, query heads, D].
+        keys: [1, key heads, length, D], as are values.
+        mask: see `mask_for_groups`.
+
+    Returns:
+        [P, query heads * D]
+    """
+    count, key_heads, width = len(queries), keys.shape[1], keys.shape[3]
+    grouped = queries.view(count, key_heads, -1, width).permute(1, 2, 0, 3).reshape(1, key_heads, -1, width)
+    attended = functional.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask)
+    return attended.view(key_heads, -1, count, width).permute(2, 0, 1, 3).reshape(count, -1)
+
+
+def mask_for_groups(positions: torch.Tensor, length: int, sharing: int, dtype: torch.dtype) -> torch.Tensor:
+    """Numbers to add, each position's once for each of `sharing` queries: [1, 1, sharing * P, length].
+
+    The rows of the mask stand as far apart as the kernel wants, else it would be copied in every layer.
+    """
+    mask = torch.zeros(len(positions), -(-length // MASK_ROW) * MASK_ROW, dtype=dtype, device=positions.device)
+    numbers = torch.arange(mask.shape[1], device=positions.device)
+    mask.masked_fill_(numbers > positions.unsqueeze(1), -torch.inf)
+    return mask.repeat(sharing, 1)[None, None, :, :length]
+
+
+def _joined(parts: list[torch.Tensor]) -> torch.Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _taken(module: Any) -> torch.Tensor:
