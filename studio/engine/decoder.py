@@ -170,8 +170,8 @@ class Decoder:
             if len(launches) <= self._launches_ahead:
                 continue
             finished = {}
-            for row, frames in launches.popleft().read():
-                reason = row.take_in(frames, watch) if row in speaking else None
+            for row, drawn in launches.popleft().read():
+                reason = row.take_in(drawn, watch) if row in speaking else None
                 if row in speaking and (row.over or reason is not None):
                     finished[row.index] = row.decoded(reason)
             for slot in reversed(range(len(speaking))):

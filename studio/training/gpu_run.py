@@ -13,7 +13,7 @@ import sys
 import tarfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -72,6 +72,7 @@ class Run:
         self._begun = time.monotonic()
         self._seconds: float = options.minutes * 60
         self._speaking: threading.Thread | None = None
+        self._enough = threading.Event()  # is spoken: the cores are needed otherwise
 
     def tokenizer(self, until: float = 1.0) -> None:
         """The Higgs tokenizer, new, until a share of the minutes is over."""
@@ -92,6 +93,7 @@ class Run:
         count = self._sized(SPEECH_SHARDS, 1)
         self._speak(count)
         self._wait_for(count, SPEAKING_SHARE)
+        self._enough.set()
         folder, own = self._folder("speech"), self._folder("tokenizer") / CHECKPOINT
         has_own = (own / "config.json").is_file()
         codes = folder / "codes"
@@ -144,8 +146,13 @@ class Run:
         if self._speaking is None:
             voices, workers = self._sized(VOICES_OF_A_SHARD, 4), max(1, self._workers - 2) if self._workers else 0
             made = speak_shards(self._spoken, 0, count, voices=voices, workers=workers)
-            self._speaking = threading.Thread(target=lambda: [*made], daemon=True)
+            self._speaking = threading.Thread(target=self._speak_until_enough, args=(made,), daemon=True)
             self._speaking.start()
+
+    def _speak_until_enough(self, made: Generator[int]) -> None:
+        for _ in made:
+            if self._enough.is_set():
+                made.close()
 
     def _wait_for(self, count: int, share: float) -> None:
         """Until so many shards are spoken, or so much of the time is over and there is at least one."""

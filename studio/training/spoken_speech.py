@@ -9,7 +9,7 @@ something is trained on it. The tokenizer learns from the sound; `coded_speech` 
 import argparse
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -154,7 +154,7 @@ def read_spoken_speech(folder: Path, split: Split = "train") -> SpokenSpeech:
 
 def speak_shards(
     folder: Path, first: int, end: int, *, split: Split = "train", voices: int = VOICES_OF_A_SHARD, workers: int = 0
-) -> Iterator[int]:
+) -> Generator[int]:
     """Make the shards from the first number to before the end, in processes if any are asked for; tells each done."""
     folder.mkdir(parents=True, exist_ok=True)
     speak = partial(speak_shard, folder=folder, split=split, voices=voices)
@@ -165,8 +165,11 @@ def speak_shards(
             yield number
         return
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        for number, _ in zip(numbers, pool.map(speak, numbers), strict=True):
-            yield number
+        try:
+            for number, _ in zip(numbers, pool.map(speak, numbers), strict=True):
+                yield number
+        finally:  # whoever has heard enough need not wait for the rest
+            pool.shutdown(cancel_futures=True)
 
 
 def main(arguments: list[str] | None = None) -> None:
