@@ -1,11 +1,13 @@
 """Samples read as inference reads, the end of stream is learnt, and the packed pass is transformers' own."""
 
 import json
+import math
 import os
 import random
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +24,9 @@ from studio.codes import Codes
 from studio.conversation import Conversation, Line, Speaker
 from studio.engine.prompt import PromptBuilder
 from studio.training.coded_speech import CodedSpeech, TimedCodes, read_coded_speech
+from studio.training.deadline import minutes_until
 from studio.training.phrases import WORDS_OF, invented_word, known_words, text_of
-from studio.training.speech import START, TEXT_FILES, Batches, Recipe, Training
+from studio.training.speech import START, TEXT_FILES, Batches, Recipe, Training, draw_code_tables
 from studio.training.speech_model import TrainingPass, pack
 from studio.training.speech_samples import (
     CURRICULUM,
@@ -279,6 +282,31 @@ def test_a_run_stops_when_its_minutes_are_over_and_batches_are_of_the_size_asked
     assert training.seconds >= 0.6
     assert training.step > 0
     assert (tmp_path / "state.pt").is_file()
+
+
+def test_codes_of_another_tokenizer_begin_anew_and_neighbours_begin_alike(tmp_path: Path) -> None:
+    start = small_start(tmp_path / "start")
+    before = HiggsAudioV2ForConditionalGeneration.from_pretrained(start, dtype=torch.float32)
+    after = HiggsAudioV2ForConditionalGeneration.from_pretrained(start, dtype=torch.float32)
+    draw_code_tables(after)
+    shape = (before.config.num_codebooks, before.config.codebook_size, -1)
+    for weights_of in (
+        lambda model: model.audio_lm_head,
+        lambda model: model.model.embed_audio_tokens.embed_audio_tokens,
+    ):
+        new, old = (weights_of(model).weight.view(shape) for model in (after, before))
+        assert torch.equal(new[:, 1024:], old[:, 1024:])
+        assert not torch.equal(new[:, :1024], old[:, :1024])
+        assert new[:, :1024].std().item() == pytest.approx(old.std().item(), rel=0.2)
+        first, neighbour, far = new[0, 0], new[0, 1], new[0, 1023]  # 1023 differs in every dimension
+        assert (first - neighbour).norm() < (first - far).norm()
+    assert torch.equal(after.model.embed_tokens.weight, before.model.embed_tokens.weight)
+
+
+def test_the_hour_ends_a_training_before_its_minutes() -> None:
+    assert minutes_until(5.0, math.inf, 60.0) == 5.0
+    assert minutes_until(math.inf, time.time() + 30, 60.0) == pytest.approx(1.5, abs=0.01)
+    assert minutes_until(5.0, time.time() - 30, 60.0) == 1.0
 
 
 def test_texts_are_of_the_length_asked_for_and_of_a_broad_vocabulary() -> None:

@@ -17,8 +17,6 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import torch
-
 from studio.training.spoken_speech import VOICES_OF_A_SHARD, shards_of, speak_shards
 
 CHECKPOINT, STATE, LOG = "checkpoint", "state.pt", "log.jsonl"
@@ -71,6 +69,7 @@ class Run:
         self._options = options
         self._begun = time.monotonic()
         self._seconds: float = options.minutes * 60
+        self._reserve = RESERVE_SECONDS * options.minutes / MINUTES
         self._speaking: threading.Thread | None = None
         self._enough = threading.Event()  # is spoken: the cores are needed otherwise
 
@@ -165,17 +164,14 @@ class Run:
             time.sleep(0.1)
 
     def _train(self, stage: str, until: float, arguments: Sequence[str]) -> None:
-        """A training until a share of the time is over, then its shards. Earlier runs' minutes come on top."""
+        """A training until a share of the time is over, then its shards. Told by the hour: starting takes time, too."""
         folder = self._folder(stage)
-        left = (
-            until * self._seconds - (time.monotonic() - self._begun) - RESERVE_SECONDS * self._options.minutes / MINUTES
-        )
-        minutes = max(LEAST_TRAINING * self._options.minutes * until, left / 60)
+        left = until * self._seconds - (time.monotonic() - self._begun) - self._reserve
+        end_by = time.time() + max(left, LEAST_TRAINING * until * self._seconds)
         given = ["--folder", str(folder), "--device", self._options.device]
         if (folder / STATE).is_file():
-            minutes += torch.load(folder / STATE, weights_only=True, map_location="cpu")["seconds"] / 60
             given.append("--resume")
-        self._run(stage, [*given, "--minutes", f"{minutes}", *arguments])
+        self._run(stage, [*given, "--minutes", "inf", "--end-by", f"{end_by}", *arguments])
         written = pack([*sorted((folder / CHECKPOINT).iterdir()), folder / LOG], self._options.shards, stage)
         if not self._options.without_states:
             written += pack([folder / STATE], self._options.shards, f"{stage}-state")

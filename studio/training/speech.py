@@ -28,11 +28,13 @@ from studio.checkpoints import MINI
 from studio.engine.prompt import PromptBuilder
 from studio.training.coded_speech import FOLDER as CODES
 from studio.training.coded_speech import read_coded_speech
+from studio.training.deadline import add_end_by, minutes_until
 from studio.training.muon import StackedMuon
 from studio.training.speech_model import Batch, TrainingPass, pack
 from studio.training.speech_samples import Sample, SampleDrawer, mixture_at
 from studio.training.timed_speech import PHONE_CLASSES
 from studio.training.together import Together
+from studio.training.tokenizer_model import CODE_DIMENSIONS, CODEBOOK_SIZE, LEVELS
 
 START = MINI / "higgs-audio-v2-mini"
 STATE, LOG, CHECKPOINT = "state.pt", "log.jsonl", "checkpoint"
@@ -143,7 +145,14 @@ class Training:
     """A model, its optimiser and how far they have come; stops and goes on at any step."""
 
     def __init__(
-        self, recipe: Recipe, folder: Path, start: Path, device: str = "cpu", *, from_nothing: bool = False
+        self,
+        recipe: Recipe,
+        folder: Path,
+        start: Path,
+        device: str = "cpu",
+        *,
+        from_nothing: bool = False,
+        new_codes: bool = False,
     ) -> None:
         self.recipe, self.folder, self.start = recipe, folder, start
         self.device = torch.device(device)
@@ -154,6 +163,8 @@ class Training:
             loaded = HiggsAudioV2ForConditionalGeneration.from_pretrained(
                 start, dtype=torch.float32, use_safetensors=True, local_files_only=True
             )
+        if new_codes:
+            draw_code_tables(loaded, recipe.seed)
         self.model: HiggsAudioV2ForConditionalGeneration = loaded.to(self.device)  # type: ignore[arg-type]  # a wrapper hides its signature
         self.training_pass = TrainingPass(self.model)
         self.asks_phones = nn.Linear(self.model.config.hidden_size, 2 * PHONE_CLASSES, device=self.device)
@@ -281,6 +292,23 @@ class Training:
             file.write(json.dumps(line) + "\n")
 
 
+@torch.no_grad()
+def draw_code_tables(model: HiggsAudioV2ForConditionalGeneration, seed: int = 0) -> None:
+    """Draw embeddings and head of all codes anew: the tokenizer is another, but reading need not be learnt again.
+
+    As the bundled tokenizer's codes are points of a grid, a code begins as the sum of what stands for its places in
+    each dimension: neighbours begin alike. Begin and end of stream stay.
+    """
+    chance = torch.Generator().manual_seed(seed)
+    places = torch.arange(CODEBOOK_SIZE)[:, None] // LEVELS ** torch.arange(CODE_DIMENSIONS) % LEVELS
+    config = model.config
+    for weight in (model.model.embed_audio_tokens.embed_audio_tokens.weight, model.audio_lm_head.weight):
+        std = float(weight.std()) * CODE_DIMENSIONS**-0.5
+        for table in weight.view(config.num_codebooks, config.codebook_size, -1):
+            parts = torch.randn(CODE_DIMENSIONS, LEVELS, table.shape[1], generator=chance) * std
+            table[:CODEBOOK_SIZE] = sum(part[place] for part, place in zip(parts, places.T, strict=True))
+
+
 def save_checkpoint(
     model: HiggsAudioV2ForConditionalGeneration, weights: dict[str, Tensor], folder: Path, like: Path
 ) -> None:
@@ -306,18 +334,28 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--positions", type=int, default=Recipe.positions)
     parser.add_argument("--rate", type=float, default=Recipe.rate, help="of learning, at its height")
     parser.add_argument("--from-nothing", action="store_true", help="the start's shape, weights drawn anew")
+    parser.add_argument("--new-codes", action="store_true", help="the start spoke the codes of another tokenizer")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw samples; 0: this one")
+    add_end_by(parser)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     torch.manual_seed(Recipe.seed)
     recipe = Recipe(positions=options.positions, rate=options.rate)
     options.folder.mkdir(parents=True, exist_ok=True)
     (options.folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
-    training = Training(recipe, options.folder, options.start, options.device, from_nothing=options.from_nothing)
+    training = Training(
+        recipe,
+        options.folder,
+        options.start,
+        options.device,
+        from_nothing=options.from_nothing,
+        new_codes=options.new_codes,
+    )
     if options.resume:
         training.resume()
     batches = Batches(options.codes, training.prompts(), training.training_pass.audio_tokens, recipe)
-    training.run(batches, options.minutes, options.workers)
+    minutes = minutes_until(options.minutes, options.end_by, training.seconds)
+    training.run(batches, minutes, options.workers)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from transformers import HiggsAudioV2TokenizerModel
 
 from studio.checkpoints import MINI
+from studio.training.deadline import add_end_by, minutes_until
 from studio.training.losses import (
     RESOLUTIONS,
     compressed_error,
@@ -305,6 +306,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--large-discriminators", action="store_true", help="for a GPU")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
+    add_end_by(parser)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     torch.set_default_device(options.device)  # the losses make their windows there
@@ -328,7 +330,8 @@ def main(arguments: list[str] | None = None) -> None:
     segments = Segments(read_spoken_speech(options.spoken), recipe.frames, training.device)
     if not training.step and not options.decoder_only:
         training.begin(segments)
-    training.run(segments, options.minutes)
+    minutes = minutes_until(options.minutes, options.end_by, training.seconds)
+    training.run(segments, minutes)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from transformers import Xcodec2FeatureExtractor, Xcodec2Model
 
 from studio.training.codec_evaluation import bundled_voices, evaluate_codec
 from studio.training.corpus import make_corpus
+from studio.training.deadline import add_end_by, minutes_until
 from studio.training.library_corpus import speak_corpus
 from studio.training.recorded_step import RecordedStep
 from studio.training.tokenizer_model import Discriminators
@@ -218,6 +219,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes that speak the corpus")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--evaluation", action=argparse.BooleanOptionalAction, default=True)
+    add_end_by(parser)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     torch.set_default_device(options.device)  # the losses make their windows there
@@ -229,7 +231,8 @@ def main(arguments: list[str] | None = None) -> None:
         training.resume()
     if training.seconds < options.minutes * 60:
         corpus = speak_corpus(recipe.utterances, SAMPLE_RATE, seed=recipe.seed, workers=options.workers)
-        training.run(Segments(corpus, recipe.frames, training.device), options.minutes)
+        segments = Segments(corpus, recipe.frames, training.device)
+        training.run(segments, minutes_until(options.minutes, options.end_by, training.seconds))
     if options.evaluation:
         with torch.device("cpu"):
             figures = evaluate(options.folder / CHECKPOINT)
