@@ -1,8 +1,14 @@
 """What many tests share: the bundled checkpoint, loaded once; the bundled voices; a workspace of one's own."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+# Two processes that fill numba's cache at once can find each other's machine code under the name of their own.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    caches = Path(__file__).parent.parent / ".pytest_cache" / "numba"
+    os.environ["NUMBA_CACHE_DIR"] = str(caches / os.environ["PYTEST_XDIST_WORKER"])
 
 import pytest
 from hypothesis import settings
