@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers import HiggsAudioV2TokenizerModel
 
 from studio.codecs.higgs import HiggsCodec
 from studio.training.phrases import Length
@@ -77,6 +78,7 @@ def test_stages_follow_each_other_and_the_saved_state_goes_on(tmp_path: Path) ->
     codec = HiggsCodec.load(tmp_path / "checkpoint")
     assert (codec.sample_rate, codec.hop, codec.codebooks, codec.codebook_size) == (24_000, 960, 8, 1024)
     assert not hears_semantics(codec.model)
+    assert HiggsAudioV2TokenizerModel.from_pretrained(tmp_path / "checkpoint").dtype == torch.float32
     codec.model.load_state_dict(training.model.state_dict())  # on disk are halves
     with torch.no_grad():
         latents = rounded(encoded(training.model, audio[:, None]))

@@ -9,6 +9,7 @@ codebooks are asked for phones and pitch instead.
 Nothing here looks at a value on the host, so that a step can be recorded (`recorded_step.py`).
 """
 
+import json
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -346,8 +347,15 @@ class Discriminators(nn.ModuleList):
 
 
 def save_checkpoint(model: HiggsAudioV2TokenizerModel, folder: Path) -> None:
-    """A from_pretrained directory, float16 on disk; loaded as float32 it gives the same codes everywhere."""
+    """A from_pretrained directory, float16 on disk.
+
+    Its configuration says float32: so it is computed in whichever way it is loaded, and codes are the same everywhere.
+    """
     half = HiggsAudioV2TokenizerModel(model.config)
     half.load_state_dict(model.state_dict())
     half.half().save_pretrained(folder)
+    config = folder / "config.json"
+    config.write_text(
+        json.dumps(json.loads(config.read_text("utf-8")) | {"dtype": "float32"}, indent=2) + "\n", "utf-8"
+    )
     DacFeatureExtractor(sampling_rate=SAMPLE_RATE, hop_length=1).save_pretrained(folder)
