@@ -17,4 +17,4 @@ def add_end_by(parser: argparse.ArgumentParser) -> None:
 
 def minutes_until(minutes: float, end_by: float, seconds: float) -> float:
     """Minutes of training in all, of which some seconds are over: as many as asked for, or as are left."""
-    return min(minutes, (seconds + max(0.0, end_by - time.time())) / 60)
+    return min(minutes, (seconds + max(1e-3, end_by - time.time())) / 60)  # one step at least
