@@ -7,14 +7,12 @@ BIN := .venv/bin
 # threads that spin while they wait starve everything else on a busy machine
 export OMP_WAIT_POLICY ?= PASSIVE
 
-# the browser's tests in one process, all others in another: each by itself leaves most of a core idle
-SIDE_BY_SIDE := -n 2
-
 run: .venv/ready
 	$(BIN)/python app.py $(ARGS)
 
+# ARGS="-n 2" is quicker where two cores are idle; one after the other the browser's tests are steadier
 test: .venv/ready-to-test
-	$(BIN)/python -m pytest $(or $(ARGS),$(SIDE_BY_SIDE))
+	$(BIN)/python -m pytest $(ARGS)
 
 check: .venv/ready-to-test
 	$(BIN)/ruff format --check .
