@@ -83,7 +83,7 @@ def fill_script(page: Page, script: str) -> None:
     expect(page.get_by_label("Plain script", exact=True)).not_to_have_value("")
     page.get_by_label("Plain script", exact=True).fill(script)
     page.get_by_role("button", name="Rows", exact=True).click()
-    expect(page.locator(".hs-row textarea")).to_have_count(len(script.splitlines()))
+    expect(page.locator(".hs-row textarea")).to_have_count(len(script.splitlines()), timeout=20_000)  # busy cores
 
 
 def lines(page: Page) -> list[str]:
