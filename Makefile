@@ -1,5 +1,5 @@
 # make run    serve the studio            make run ARGS="--checkpoint 3b"
-# make test   run every test              make test ARGS="tests/test_script.py -k divider"   (in one process)
+# make test   run every test              make test ARGS="tests/test_script.py -k divider"
 # make check  format, lint and types
 
 PYTHON ?= python3

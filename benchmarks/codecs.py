@@ -26,10 +26,12 @@ import numpy as np
 import torch
 
 import studio.codecs  # noqa: F401  it makes torchaudio importable, which transformers needs
+from benchmarks.in_parts import measured_in_parts
 from studio.audio import Audio, joined, read_wav
 from studio.codecs.classic import Opus
 from studio.codecs.higgs import HiggsCodec
 from studio.codecs.xcodec2 import XCodec2
+from studio.engine.cuda_graph import capturing
 from studio.lab.compare import bandwidths, compare
 from studio.lab.metrics import MEASURES, QUICK
 
@@ -239,7 +241,7 @@ def at_full_size(
         limit: seconds since the imports after which no further part is begun; compiling comes last.
         compiled: measure what compiling brings, too: minutes on a CPU.
     """
-    report = known | {"clip seconds": seconds, "window frames": WINDOW_FRAMES, "seconds": {}}
+    report = known | {"clip seconds": seconds, "window frames": WINDOW_FRAMES}
     codecs: dict[str, Any] = {}
     before: dict[str, int] = {}  # bytes that others held
 
@@ -259,33 +261,26 @@ def at_full_size(
     def round_trip(name: str, batch: int) -> None:
         report[name][f"batch {batch}"] = _batch_rtf(codecs[name], batch, seconds, rounds, device)
 
-    parts: list[tuple[str, str, Callable[[], None]]] = []
+    def noting_memory(name: str, part: Callable[[], None]) -> None:
+        try:
+            part()
+        finally:
+            if device.startswith("cuda"):
+                report[name]["peak memory (GiB)"] = (torch.cuda.max_memory_allocated() - before.get(name, 0)) / 2**30
+
+    parts: dict[str, Callable[[], None]] = {}
     makers = {HiggsCodec.name: _random_higgs, XCodec2.name: _random_xcodec2}
     quick = ("CUDA graph",) if device.startswith("cuda") else ()
     for name, make in makers.items():
         report[name] = {}
-        parts.append((name, "build", partial(build, name, make)))
+        its: dict[str, Callable[[], None]] = {"build": partial(build, name, make)}
         for batch in (1, 8):
-            parts.append((name, f"window, batch {batch}", partial(window, name, batch, quick)))
-            parts.append((name, f"round trip, batch {batch}", partial(round_trip, name, batch)))
+            its[f"window, batch {batch}"] = partial(window, name, batch, quick)
+            its[f"round trip, batch {batch}"] = partial(round_trip, name, batch)
+        parts |= {f"{name}, {part}": partial(noting_memory, name, task) for part, task in its.items()}
     if compiled:
-        parts += [(name, "compiled window", partial(window, name, 1, ("torch.compile",))) for name in makers]
-    for name, part, task in parts:
-        begun = time.perf_counter()
-        if begun - BEGUN > limit:
-            report.setdefault("left out", []).append(f"{name}, {part}")
-        else:
-            try:
-                task()
-            except Exception as problem:
-                traceback.print_exc()
-                report.setdefault("failed", {})[f"{name}, {part}"] = repr(problem)[:300]
-            took = report["seconds"][f"{name}, {part}"] = round(time.perf_counter() - begun, 1)
-            print(f"{name}, {part}: {took} s", file=sys.stderr, flush=True)
-            if device.startswith("cuda") and part != "compiled window":
-                report[name]["peak memory (GiB)"] = (torch.cuda.max_memory_allocated() - before.get(name, 0)) / 2**30
-        if out:
-            out.write_text(json.dumps(report, indent=1) + "\n")
+        parts |= {f"{name}, compiled window": partial(window, name, 1, ("torch.compile",)) for name in makers}
+    measured_in_parts(parts, report, out, begun=BEGUN, limit=limit)
     return report
 
 
@@ -354,12 +349,8 @@ def _graphed(eager: Callable[[torch.Tensor], torch.Tensor], values: torch.Tensor
             eager(values)
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    here = torch.cuda.current_stream()
-    try:
-        with torch.cuda.graph(graph):
-            output = eager(values)
-    finally:
-        torch.cuda.set_stream(here)  # which a capture that fails does not put back
+    with capturing(graph):
+        output = eager(values)
 
     def replay() -> torch.Tensor:
         graph.replay()

@@ -18,7 +18,6 @@ import platform
 import statistics
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ import studio.codecs  # noqa: F401  it makes torchaudio importable, which transf
 # isort: split
 
 from benchmarks.growth import LENGTHS, ROWS, draw, growth_table, markdown
+from benchmarks.in_parts import measured_in_parts
 from benchmarks.workload import (
     BUNDLED_VOCABULARY,
     CLONED,
@@ -470,7 +470,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 def measured(
     parts: dict[str, Callable[[], dict[str, Any]]], known: dict[str, Any], out: Path | None, limit: float = float("inf")
 ) -> dict[str, Any]:
-    """Measure one part after another. What fails is noted, and the file is written after each: machines may be lent.
+    """All parts, with what they were measured on.
 
     Args:
         limit: seconds since the imports after which no further part is begun.
@@ -482,22 +482,8 @@ def measured(
     }
     command = "python -m benchmarks.decode " + " ".join(sys.argv[1:])
     report = {"command": command, "date": time.strftime("%Y-%m-%d"), "versions": versions} | known
-    took = report["seconds"] = {"from the imports to the first part": round(time.perf_counter() - BEGUN, 1)}
-    for name, part in parts.items():
-        begun = time.perf_counter()
-        if begun - BEGUN > limit:
-            report.setdefault("left out", []).append(name)
-        else:
-            try:
-                report |= part()
-            except Exception as problem:
-                traceback.print_exc()
-                report.setdefault("failed", {})[name] = repr(problem)[:1000]
-            gc.collect()  # recorded steps hold their memory until then
-            took[name] = round(time.perf_counter() - begun, 1)
-            print(f"{name}: {took[name]} s", file=sys.stderr, flush=True)
-        if out:
-            out.write_text(json.dumps(report, indent=2) + "\n")
+    report["seconds"] = {"from the imports to the first part": round(time.perf_counter() - BEGUN, 1)}
+    measured_in_parts(parts, report, out, begun=BEGUN, limit=limit)
     return report
 
 

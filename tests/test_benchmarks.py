@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import decode
+from benchmarks import decode, in_parts
 
 
 def test_a_frame_is_timed_between_reports_of_eight_and_not_by_the_one_that_finishes(monkeypatch):
@@ -22,7 +22,8 @@ def test_a_frame_is_timed_between_reports_of_eight_and_not_by_the_one_that_finis
 
 def test_parts_are_written_as_they_end_and_left_out_beyond_the_limit(monkeypatch, tmp_path):
     now, out = [decode.BEGUN], tmp_path / "out.json"
-    monkeypatch.setattr(decode, "time", SimpleNamespace(perf_counter=lambda: now[0], strftime=lambda _: "today"))
+    for module in (decode, in_parts):
+        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: now[0], strftime=lambda _: "today"))
 
     def first():
         now[0] += 6

@@ -5,7 +5,8 @@ takes an order of magnitude longer than the card needs to run them.
 """
 
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,6 +14,17 @@ import torch
 logger = logging.getLogger(__name__)
 
 WARM_UP_RUNS = 2  # libraries choose kernels and allocate workspaces on first use, which capture forbids
+
+
+@contextmanager
+def capturing(graph: torch.cuda.CUDAGraph, **how: Any) -> Iterator[None]:
+    """`torch.cuda.graph`, which leaves the stream of a capture that fails as the current one: here it is put back."""
+    here = torch.cuda.current_stream()
+    try:
+        with torch.cuda.graph(graph, **how):
+            yield
+    finally:
+        torch.cuda.set_stream(here)
 
 
 class StepGraphs:
@@ -63,10 +75,6 @@ class StepGraphs:
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
         # thread_local: the codec lab may use the card from another thread meanwhile
-        here = torch.cuda.current_stream()
-        try:
-            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-                step()
-        finally:
-            torch.cuda.set_stream(here)  # which a capture that fails does not put back
+        with capturing(graph, pool=self._pool, capture_error_mode="thread_local"):
+            step()
         return graph

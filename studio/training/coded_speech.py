@@ -76,6 +76,7 @@ class Encoder:
         self.codec = codec
         encoder = codec.model.acoustic_encoder
         self._acoustic = torch.compile(encoder, dynamic=False) if compiled else encoder
+        self._hears_semantics = hears_semantics(codec.model)
         self._stack_frames = STACK_FRAMES["cpu" if codec.model.device.type == "cpu" else "cuda"]
 
     def encode(self, clips: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -124,7 +125,7 @@ class Encoder:
         """What the semantic encoder says, clip by clip, since it depends on the length. Shape: `[B, C, T]`."""
         model: HiggsAudioV2TokenizerModel = self.codec.model
         semantic = torch.zeros(len(stack), model.config.semantic_hidden_size, longest, device=model.device)
-        for row, clip in enumerate(stack if hears_semantics(model) else ()):
+        for row, clip in enumerate(stack if self._hears_semantics else ()):
             samples = torch.from_numpy(clip.reshape(1, 1, -1)).to(model.device)
             features = model._extract_semantic_features(samples)
             semantic[row, :, : len(clip)] = model.encoder_semantic(features.transpose(1, 2))[0, :, : len(clip)]

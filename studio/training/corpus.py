@@ -9,7 +9,7 @@ import argparse
 import json
 import random
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from studio.training.espeak import EspeakVoice, synthesise
 from studio.training.sentences import sentence, words
 
 CACHE = Path(__file__).parent.parent.parent / ".training" / "corpus"
+INDEX = "utterances.jsonl"  # written last
 LEVEL_DBFS = -23.0  # RMS of every utterance
 LOUDEST_PEAK = 0.95
 PADDING_SECONDS = 0.08  # quiet left at both ends
@@ -161,45 +162,57 @@ def make_corpus(
         StudioError: espeak-ng is not installed or refused.
     """
     folder = cache / f"{split}-{count}-{sample_rate}-{seed}"
-    if not (folder / "utterances.jsonl").is_file():
-        folder.mkdir(parents=True, exist_ok=True)
+    if not is_whole(folder):
         _speak_all(list(plan(split, count, seed)), sample_rate, folder, workers)
     return read_corpus(folder, sample_rate)
 
 
 def _speak_all(planned: list[Utterance], sample_rate: int, folder: Path, workers: int) -> None:
-    """Write the samples, then the index: a corpus with an index is whole."""
-    parts: list[np.ndarray] = []
-    lines: list[str] = []
-    start = 0
     with ThreadPoolExecutor(workers) as pool:
-        for utterance, audio in zip(planned, pool.map(lambda each: spoken(each, sample_rate), planned), strict=True):
-            parts.append(np.round(audio.samples[0] * 32767).astype(np.int16))
-            lines.append(json.dumps(asdict(utterance) | {"start": start, "length": audio.length}))
-            start += audio.length
-    np.save(folder / "samples.npy", np.concatenate(parts))
+        write_corpus(folder, zip(planned, pool.map(lambda each: spoken(each, sample_rate), planned), strict=True))
+
+
+def write_corpus(folder: Path, said: Iterable[tuple[Utterance, Audio]]) -> None:
+    """Write the samples, then the index: a corpus with an index is whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    samples, lines, start = [np.zeros(0, np.int16)], list[str](), 0
+    for utterance, audio in said:
+        samples.append(np.round(audio.samples[0] * 32767).astype(np.int16))
+        lines.append(json.dumps(asdict(utterance) | {"start": start, "length": audio.length}))
+        start += audio.length
+    np.save(folder / "samples.npy", np.concatenate(samples))
     part = folder / "utterances.part"
-    part.write_text("\n".join(lines) + "\n", "utf-8")
-    part.replace(folder / "utterances.jsonl")
+    part.write_text("".join(line + "\n" for line in lines), "utf-8")
+    part.replace(folder / INDEX)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a corpus has been written to its end."""
+    return (folder / INDEX).is_file()
 
 
 def read_corpus(folder: Path, sample_rate: int) -> Corpus:
     """A corpus made earlier; the samples are mapped, not loaded."""
-    lines = (folder / "utterances.jsonl").read_text("utf-8").splitlines()
+    lines = (folder / INDEX).read_text("utf-8").splitlines()
     fields = [json.loads(line) for line in lines]
     utterances = tuple(Utterance(**each | {"voice": EspeakVoice(**each["voice"])}) for each in fields)
     return Corpus(utterances, np.load(folder / "samples.npy", mmap_mode="r"), sample_rate)
 
 
-def main() -> None:
-    """Make a corpus: `python -m studio.training.corpus --count 10000 --sample-rate 24000`."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def recipe_parser(description: str | None, sample_rate: int) -> argparse.ArgumentParser:
+    """The arguments that decide a corpus."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--split", choices=("train", "held-out"), default="train")
     parser.add_argument("--count", type=int, default=10_000)
-    parser.add_argument("--sample-rate", type=int, default=24_000)
+    parser.add_argument("--sample-rate", type=int, default=sample_rate)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Make a corpus: `python -m studio.training.corpus --count 10000 --sample-rate 24000`."""
+    options = recipe_parser(__doc__, 24_000).parse_args()
     made = make_corpus(options.split, options.count, options.sample_rate, seed=options.seed, workers=options.workers)
     print(f"{len(made.utterances)} utterances, {made.duration_seconds / 3600:.2f} hours")
 

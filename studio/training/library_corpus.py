@@ -4,18 +4,28 @@ The same plan as `make_corpus`, said by espeak-ng's library in as many processes
 as fast as starting a program for every utterance. Nothing here needs torch: a process is ready in half a second.
 """
 
-import argparse
-import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from studio.errors import StudioError
-from studio.training.corpus import CACHE, Corpus, Split, Utterance, levelled, plan, read_corpus, trimmed
+from studio.training.corpus import (
+    CACHE,
+    Corpus,
+    Split,
+    Utterance,
+    is_whole,
+    levelled,
+    plan,
+    read_corpus,
+    recipe_parser,
+    trimmed,
+    write_corpus,
+)
 from studio.training.timed_speech import speak_timed
 
 
@@ -47,7 +57,7 @@ def speak_corpus(
     parts = [read_corpus(folder / str(part), sample_rate) for part in range(workers)]
     starts = np.cumsum([0, *(len(part.samples) for part in parts)])
     utterances = tuple(
-        Utterance(each.text, each.voice, each.gender, each.start + int(start), each.length)
+        replace(each, start=each.start + int(start))
         for part, start in zip(parts, starts, strict=False)
         for each in part.utterances
     )
@@ -55,31 +65,16 @@ def speak_corpus(
 
 
 def speak_part(planned: list[Utterance], sample_rate: int, folder: Path) -> None:
-    """Speak some of a plan, sound first: a part with an index is whole."""
-    index = folder / "utterances.jsonl"
-    if index.is_file():
+    """Speak some of a plan, unless that has been done."""
+    if is_whole(folder):
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    samples, lines, start = [np.zeros(0, np.int16)], list[str](), 0
-    for utterance in planned:
-        audio = levelled(trimmed(speak_timed(utterance.text, utterance.voice, sample_rate)[0]))
-        samples.append(np.round(audio.samples[0] * 32767).astype(np.int16))
-        lines.append(json.dumps(asdict(utterance) | {"start": start, "length": audio.length}))
-        start += audio.length
-    np.save(folder / "samples.npy", np.concatenate(samples))
-    part = index.with_suffix(".part")
-    part.write_text("".join(line + "\n" for line in lines), "utf-8")
-    part.replace(index)
+    said = ((each, speak_timed(each.text, each.voice, sample_rate)[0]) for each in planned)
+    write_corpus(folder, ((each, levelled(trimmed(audio))) for each, audio in said))
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Speak one part, every so manieth utterance, or all of them."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--split", choices=("train", "held-out"), default="train")
-    parser.add_argument("--count", type=int, default=10_000)
-    parser.add_argument("--sample-rate", type=int, default=16_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=2)
+    parser = recipe_parser(__doc__, 16_000)
     parser.add_argument("--folder", type=Path, help="for --part")
     parser.add_argument("--part", type=int)
     options = parser.parse_args(arguments)

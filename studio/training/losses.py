@@ -50,6 +50,16 @@ def log_mel_error(decoded: Tensor, original: Tensor, mels: int, sample_rate: int
     return (logs[0] - logs[1]).abs().mean()
 
 
+def spectral_errors(decoded: Tensor, original: Tensor, sample_rate: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Means over all resolutions of both `compressed_error` and of `log_mel_error`. Shape: `[B, N]`, to three `[]`."""
+    rows = []
+    for n_fft, mels in RESOLUTIONS:
+        spectra = spectrum(decoded, n_fft), spectrum(original, n_fft)
+        rows.append(torch.stack([*compressed_error(*spectra), log_mel_error(*spectra, mels, sample_rate)]))
+    phased, sized, mel = torch.stack(rows).mean(0).unbind()
+    return phased, sized, mel
+
+
 def intelligibility_error(decoded: Tensor, original: Tensor, sample_rate: int) -> Tensor:
     """One less the correlation of third-octave envelopes over 0.4 s, which is what STOI averages.
 

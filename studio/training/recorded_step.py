@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from studio.engine.cuda_graph import capturing
+
 TRIALS = 4  # before a recording: libraries make their plans, optimisers their state
 
 
@@ -59,5 +61,5 @@ class RecordedStep:
         self._inputs = tuple(each.clone() for each in inputs)
         torch.cuda.synchronize()
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        with capturing(self._graph):
             self._told = self._step(*self._inputs)

@@ -34,7 +34,7 @@ from studio.training.speech_model import Batch, TrainingPass, pack
 from studio.training.speech_samples import Sample, SampleDrawer, mixture_at
 from studio.training.timed_speech import PHONE_CLASSES
 from studio.training.together import Together
-from studio.training.tokenizer_model import CODE_DIMENSIONS, CODEBOOK_SIZE, LEVELS
+from studio.training.tokenizer_model import CODE_DIMENSIONS, CODEBOOK_SIZE, LEVELS, places_in_grid
 
 START = MINI / "higgs-audio-v2-mini"
 STATE, LOG, CHECKPOINT = "state.pt", "log.jsonl", "checkpoint"
@@ -300,7 +300,7 @@ def draw_code_tables(model: HiggsAudioV2ForConditionalGeneration, seed: int = 0)
     each dimension: neighbours begin alike. Begin and end of stream stay.
     """
     chance = torch.Generator().manual_seed(seed)
-    places = torch.arange(CODEBOOK_SIZE)[:, None] // LEVELS ** torch.arange(CODE_DIMENSIONS) % LEVELS
+    places = places_in_grid()
     config = model.config
     for weight in (model.model.embed_audio_tokens.embed_audio_tokens.weight, model.audio_lm_head.weight):
         std = float(weight.std()) * CODE_DIMENSIONS**-0.5

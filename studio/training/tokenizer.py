@@ -22,14 +22,7 @@ from transformers import HiggsAudioV2TokenizerModel
 
 from studio.checkpoints import MINI
 from studio.training.deadline import add_end_by, minutes_until
-from studio.training.losses import (
-    RESOLUTIONS,
-    compressed_error,
-    intelligibility_error,
-    log_mel_error,
-    spectrum,
-    waveform_error,
-)
+from studio.training.losses import intelligibility_error, spectral_errors, waveform_error
 from studio.training.recorded_step import RecordedStep
 from studio.training.spoken_speech import FOLDER as SPOKEN
 from studio.training.spoken_speech import SpokenSpeech, SpokenUtterance, read_spoken_speech, shards_of
@@ -215,13 +208,7 @@ class Training:
     def _reconstruction(self, made: Tensor, audio: Tensor, progress: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The waveform first, then spectra. Shapes: `[B, N]` twice, to `[]` and five of `[]`."""
         wave = waveform_error(made, audio)
-        phased = sized = mel = made.new_zeros(())
-        share = 1 / len(RESOLUTIONS)
-        for n_fft, mels in RESOLUTIONS:
-            spectra = spectrum(made, n_fft), spectrum(audio, n_fft)
-            with_phase, without = compressed_error(*spectra)
-            phased, sized = phased + with_phase * share, sized + without * share
-            mel = mel + log_mel_error(*spectra, mels, SAMPLE_RATE) * share
+        phased, sized, mel = spectral_errors(made, audio, SAMPLE_RATE)
         unclear = intelligibility_error(made, audio, SAMPLE_RATE)
         late = torch.ones_like(progress) if self.recipe.decoder_only else progress / self.recipe.adversarial
         late = late.clamp(max=1.0)
@@ -275,7 +262,7 @@ class Training:
             file.write(json.dumps(line) + "\n")
 
 
-def rehearse(recipe: Recipe, device: torch.device) -> None:
+def rehearse(recipe: Recipe, width: int, device: torch.device) -> None:
     """A step of each stage on noise by a model that is thrown away, while the speech is still being made.
 
     What a GPU's libraries load, plan and compile on first use takes as long as a thousand steps.
@@ -284,7 +271,7 @@ def rehearse(recipe: Recipe, device: torch.device) -> None:
     noise = np.random.default_rng(0).integers(-3000, 3000, (frames, HOP)).astype(np.int16)
     utterance = SpokenUtterance("", "line", 0, "feminine", 0, frames)
     segments = Segments(SpokenSpeech((utterance,), noise, np.zeros((frames, 4), np.int16)), recipe.frames, device)
-    training = Training(recipe, Path(), device=str(device))
+    training = Training(recipe, Path(), width=width, device=str(device))
     training.begin(segments)
     stages: tuple[Stage, ...] = ("blurred", "rounded", "adversarial")
     for stage in stages:
@@ -324,7 +311,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.resume:
         training.resume()
     if training.device.type == "cuda":
-        rehearse(recipe, training.device)
+        rehearse(recipe, options.width, training.device)
     while len(shards_of(options.spoken)) < options.wait_for:
         time.sleep(0.1)
     segments = Segments(read_spoken_speech(options.spoken), recipe.frames, training.device)

@@ -26,8 +26,8 @@ from transformers import (
 )
 from transformers.models.dac.modeling_dac import Snake1d
 
+from studio.training.pitch_track import PitchTrack
 from studio.training.timed_speech import PHONE_CLASSES
-from studio.training.xcodec2_loss import PitchError
 
 SAMPLE_RATE = 24_000  # Hz
 HOP = 960  # samples a frame: 25 frames/s
@@ -80,9 +80,13 @@ def new_model(config: HiggsAudioV2TokenizerConfig, seed: int = 0) -> HiggsAudioV
     return model
 
 
+def places_in_grid() -> Tensor:
+    """Where each code of a codebook stands in each of its dimensions. Shape: int64 `[1024, 5]`, 0..3."""
+    return torch.arange(CODEBOOK_SIZE)[:, None] // LEVELS ** torch.arange(CODE_DIMENSIONS) % LEVELS
+
+
 def _set_grids(model: HiggsAudioV2TokenizerModel) -> None:
     """Make every codebook a grid in its own dimensions of what the quantiser is given."""
-    codes = torch.arange(CODEBOOK_SIZE)[:, None] // LEVELS ** torch.arange(CODE_DIMENSIONS) % LEVELS
     steps: list[Any] = list(model.quantizer.quantizers)
     for index, step in enumerate(steps):
         step.requires_grad_(False)
@@ -92,7 +96,7 @@ def _set_grids(model: HiggsAudioV2TokenizerModel) -> None:
             linear.bias.zero_()
         step.project_in.weight[own, index * CODE_DIMENSIONS + own] = 1
         step.project_out.weight[index * CODE_DIMENSIONS + own, own] = 1
-        step.codebook.embed.copy_(codes - (LEVELS - 1) / 2)
+        step.codebook.embed.copy_(places_in_grid() - (LEVELS - 1) / 2)
         step.codebook.embed_avg.copy_(step.codebook.embed)
         step.codebook.cluster_size.fill_(1)
 
@@ -235,7 +239,7 @@ class Questions(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pitch = PitchError(SAMPLE_RATE, HOP // 2)  # of each half frame
+        self.pitch = PitchTrack(SAMPLE_RATE, HOP // 2)  # of each half frame
         self.to_phones = nn.Sequential(nn.Linear(CODE_DIMENSIONS, 256), nn.SiLU(), nn.Linear(256, 2 * PHONE_CLASSES))
         self.to_pitch = nn.Sequential(nn.Linear(2 * CODE_DIMENSIONS, 128), nn.SiLU(), nn.Linear(128, 3))
 
@@ -249,7 +253,7 @@ class Questions(nn.Module):
 
         Shapes: `[B, T, C]`, `[B, T * hop]`, to `[]`.
         """
-        pitch, phase, voicing = (each[:, ::2] for each in self.pitch.track(audio))
+        pitch, phase, voicing = (each[:, ::2] for each in self.pitch(audio))
         wanted = torch.stack((phase.cos(), phase.sin(), (pitch / 150).log2()), -1)
         weight = (voicing - 0.5).clamp(min=0)[..., None]
         said = self.to_pitch(told[..., : 2 * CODE_DIMENSIONS])

@@ -6,15 +6,8 @@ All of it is tensors from end to end: how far the training has come is one, too,
 import torch
 from torch import Tensor, nn
 
-from studio.training.losses import (
-    FLOOR,
-    RESOLUTIONS,
-    compressed_error,
-    intelligibility_error,
-    log_mel_error,
-    spectrum,
-    waveform_error,
-)
+from studio.training.losses import FLOOR, intelligibility_error, spectral_errors, waveform_error
+from studio.training.pitch_track import PitchTrack
 
 LATE = 0.6  # of a training, from which it settles
 FIRST_PHASES, OCTAVES_OF_PHASES = 500.0, 1.5  # Hz; up to where phases are asked for, and how far that rises
@@ -74,29 +67,7 @@ class PitchError(nn.Module):
 
     def __init__(self, sample_rate: int, hop: int) -> None:
         super().__init__()
-        self.sample_rate, self.hop = sample_rate, hop
-        window = torch.hann_window(4 * hop)
-        shape = torch.fft.irfft(torch.fft.rfft(window, 8 * hop).abs().square())
-        self.window, self.shape = nn.Buffer(window, persistent=False), nn.Buffer(shape, persistent=False)
-        self.lags = nn.Buffer(torch.arange(sample_rate // 400, sample_rate // 70), persistent=False)
-        self.times = nn.Buffer(torch.arange(4 * hop) - 2 * hop, persistent=False)  # samples
-
-    def track(self, original: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Pitch, phase of the fundamental and voicing in windows of four frames around each frame's middle.
-
-        The pitch is the highest peak of the autocorrelation between 70 and 400 Hz, shorter periods preferred a little.
-        Shape: `[B, T * hop]` to three of `[B, T]`: Hz, radians, 0..1.
-        """
-        hop = self.hop
-        frames = nn.functional.pad(original, (3 * hop // 2, 3 * hop // 2)).unfold(-1, 4 * hop, hop) * self.window
-        likeness = torch.fft.irfft(torch.fft.rfft(frames, 8 * hop).abs().square()) / self.shape
-        likeness = likeness / (likeness[..., :1] + 1e-6)
-        peaks = likeness[..., self.sample_rate // 400 : self.sample_rate // 70] - 0.0005 * self.lags
-        best = peaks.argmax(-1, keepdim=True) + self.sample_rate // 400
-        voicing = likeness.gather(-1, best)[..., 0].clamp(0, 1)
-        turns = 2 * torch.pi * self.times / best
-        phase = torch.atan2(-(frames * turns.sin()).sum(-1), (frames * turns.cos()).sum(-1))
-        return self.sample_rate / best[..., 0], phase, voicing
+        self.track = PitchTrack(sample_rate, hop)
 
     def forward(self, given: Tensor, original: Tensor) -> Tensor:
         """Shape: `[B, T, 8]` and `[B, T * hop]`, to `[]`."""
@@ -117,11 +88,7 @@ class ReconstructionLoss(nn.Module):
     def forward(self, decoded: Tensor, original: Tensor, made: Tensor, progress: Tensor) -> tuple[Tensor, Tensor]:
         """The loss, `[]`, and its `PARTS`, `[8]`. Shape: `[B, N]` twice, what `HeadErrors` takes, `[]`."""
         decoded, original = decoded.float(), original.float()
-        rows = []
-        for n_fft, mels in RESOLUTIONS:
-            spectra = spectrum(decoded, n_fft), spectrum(original, n_fft)
-            rows.append(torch.stack([*compressed_error(*spectra), log_mel_error(*spectra, mels, self.sample_rate)]))
-        phased, sized, mel = torch.stack(rows).mean(0).unbind()
+        phased, sized, mel = spectral_errors(decoded, original, self.sample_rate)
         wave = waveform_error(decoded, original)
         highest = FIRST_PHASES * torch.exp2(OCTAVES_OF_PHASES * progress)
         size, phase, change = self.head(made, original, highest)

@@ -250,8 +250,9 @@ def test_several_conversations_travel_as_one_file(studio: Page, tmp_path: Path):
 def test_a_preset_is_had_back_by_one_undo_also_while_the_plain_script_is_open(studio: Page):
     before = lines(studio)
     studio.get_by_role("button", name="Plain script").click()
-    choose_preset(studio, "Clone one voice")
     script = studio.get_by_label("Plain script", exact=True)
+    expect(script).to_have_value(re.compile("^Alma: "))
+    choose_preset(studio, "Clone one voice")
     expect(script).to_have_value(re.compile("^Clara: "))
     studio.get_by_role("button", name="Undo", exact=True).click()
     expect(script).to_have_value(re.compile("^Alma: "))
