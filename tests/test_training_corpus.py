@@ -19,7 +19,11 @@ from studio.training.corpus import (
     plan,
     trimmed,
 )
+from studio.training.drawn_variants import drawn_name, variant_text
+from studio.training.espeak import EspeakVoice
+from studio.training.likeness import cepstra
 from studio.training.sentences import sentence
+from studio.training.timed_speech import speak_timed
 
 needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
 
@@ -84,3 +88,22 @@ def test_a_corpus_is_made_once_and_the_same_each_time(tmp_path: Path, sample_rat
     assert audio.sample_rate == sample_rate
     assert 0.5 < audio.duration_seconds < 15
     assert -40 < audio.rms_dbfs <= -22.9
+
+
+def test_drawn_variants_are_decided_by_their_names_and_differ() -> None:
+    chance = random.Random(0)
+    names = [drawn_name(chance, "feminine") for _ in range(20)]
+    assert variant_text(names[0]) == variant_text(names[0])
+    assert len({variant_text(name).split("\n", 2)[2] for name in names}) == len(set(names)) == 20
+    assert all("gender female" in variant_text(name) for name in names)
+    assert "gender male" in variant_text(drawn_name(chance, "masculine"))
+
+
+@needs_espeak
+def test_espeak_speaks_with_drawn_variants_as_with_its_own() -> None:
+    text, chance = "The kettle sings.", random.Random(1)
+    own, _ = speak_timed(text, EspeakVoice(variant="f1"))
+    drawn = [speak_timed(text, EspeakVoice(variant=drawn_name(chance, "feminine"))) for _ in range(2)]
+    assert [phone.name for phone in drawn[0][1]] == [phone.name for phone in drawn[1][1]]
+    sounds = [cepstra(audio).mean(0) for audio in (own, *(audio for audio, _ in drawn))]
+    assert all(np.abs(sounds[one] - sounds[two]).max() > 2 for one, two in ((0, 1), (0, 2), (1, 2)))

@@ -53,7 +53,7 @@ def codes_of(frames: int, seed: int = 0) -> Codes:
 def some_speech() -> CodedSpeech:
     """Four speakers, six texts each, codes by chance."""
     utterances, start = [], 0
-    for index, each in enumerate(plan_shard(0, voices=4)):
+    for index, each in enumerate(plan_shard(0, voices=4, drawn_share=0.0)):
         length = tuple(WORDS_OF)[index % 3]
         utterances.append(SpokenUtterance(each.text, length, index // 6, each.gender, start, 6 + index))
         start += 6 + index
@@ -226,6 +226,13 @@ def test_the_packed_pass_is_transformers_own(prompts: PromptBuilder, key_heads: 
     for name, value in model.named_parameters():
         if value.grad is not None and value.grad.abs().max() > 0:
             assert torch.allclose(gradients[name], value.grad, atol=1e-4), name
+
+
+def test_codebooks_come_to_count_more_evenly() -> None:
+    training_pass = TrainingPass(tiny_model())
+    first, half, last = (training_pass.weights(evenness) for evenness in (0.0, 0.5, 1.0))
+    assert all(weights.sum().item() == pytest.approx(1) for weights in (first, half, last))
+    assert first[0] / first[-1] > half[0] / half[-1] > last[0] / last[-1] >= 1
 
 
 def small_start(folder: Path) -> Path:

@@ -138,6 +138,18 @@ def test_with_the_decoder_alone_every_code_stays(tmp_path: Path) -> None:
     assert not torch.equal(training.model.acoustic_decoder.conv2.weight, sound)
 
 
+def test_going_on_begins_with_the_weights_that_are_there_and_whole_codes(tmp_path: Path) -> None:
+    before = small(tmp_path)
+    before.save()
+    training = Training(Recipe(batch=1, frames=8, goes_on=True), tmp_path, tmp_path / "checkpoint")
+    assert training.stage(0.0) == "rounded"
+    kept, moved = before.model.acoustic_encoder.conv1.weight, training.model.acoustic_encoder.conv1.weight
+    assert torch.allclose(kept, moved, atol=1e-3)  # float16 on disk
+    start = moved.clone()
+    parts_of(training, buzz(1), 0.0, "rounded")
+    assert not torch.equal(training.model.acoustic_encoder.conv1.weight, start)
+
+
 @pytest.mark.parametrize("periods", [(), (2, 3)])
 def test_discriminators_learn_to_tell_noise_from_a_buzz(periods: tuple[int, ...]) -> None:
     torch.manual_seed(0)

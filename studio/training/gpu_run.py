@@ -3,7 +3,8 @@
 Stages: `tokenizer`, `xcodec2`, `speech`, or `all` of them in one go, X-Codec2 beside the tokenizer and speech spoken by
 the other cores all along. Each makes its own data with espeak-ng, stops inside the minutes it is given, and leaves its
 checkpoint and its state as shards under 15 MB. Given again, it goes on: from its folder if that is still there,
-otherwise from the shards. `--scale 0.001` does the same at a thousandth of the size, which a CPU bears.
+otherwise from the shards. With `--go-on` the Higgs tokenizer and the language model do not begin from nothing but from
+the bundled weights. `--scale 0.001` does the same at a thousandth of the size, which a CPU bears.
 """
 
 import argparse
@@ -74,11 +75,12 @@ class Run:
         self._enough = threading.Event()  # is spoken: the cores are needed otherwise
 
     def tokenizer(self, until: float = 1.0) -> None:
-        """The Higgs tokenizer, new, until a share of the minutes is over."""
+        """The Higgs tokenizer until a share of the minutes is over."""
         count = self._sized(TOKENIZER_SHARDS, 1)
         self._speak(count)
         arguments = ["--batch", str(self._sized(TOKENIZER_BATCH, 2)), "--spoken", str(self._spoken)]
-        arguments += ["--wait-for", str(count), "--width", str(32 * self._sized(WIDTH // 32, 1))]
+        arguments += ["--wait-for", str(count)]
+        arguments += ["--go-on"] if self._options.go_on else ["--width", str(32 * self._sized(WIDTH // 32, 1))]
         self._train("tokenizer", until, [*arguments, *(["--large-discriminators"] if self._on_gpu else [])])
 
     def xcodec2(self, until: float = 1.0) -> None:
@@ -88,7 +90,7 @@ class Run:
         self._train("xcodec2", until, [*data, *batch])
 
     def speech(self) -> None:
-        """The language model: on the tokenizer of the first stage from nothing, without one on from the bundled one."""
+        """The language model, on the codes of the tokenizer of the first stage, without one on those of the bundled."""
         count = self._sized(SPEECH_SHARDS, 1)
         self._speak(count)
         self._wait_for(count, SPEAKING_SHARE)
@@ -107,7 +109,9 @@ class Run:
                 done.result()
         arguments = ["--codes", str(codes), "--positions", str(self._sized(POSITIONS, 600)), "--rate", f"{RATE}"]
         arguments += ["--workers", str(max(0, self._workers - 2))]
-        self._train("speech", 1.0, [*arguments, *(["--from-nothing"] if has_own else [])])
+        if has_own:
+            arguments.append("--new-codes" if self._options.go_on else "--from-nothing")
+        self._train("speech", 1.0, arguments)
 
     def all(self) -> None:
         """Everything; X-Codec2 beside the tokenizer."""
@@ -194,6 +198,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--shards", type=Path, default=Path("out/gpu"), help="what is kept")
     parser.add_argument("--without-states", action="store_true", help="keep checkpoints only")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="by the clock, data and shards included")
+    parser.add_argument("--go-on", action="store_true", help="tokenizer and speech begin as the bundled ones")
     parser.add_argument("--head-start", type=float, default=0.0, help="seconds of `all` for speaking alone")
     parser.add_argument("--scale", type=float, default=1.0, help="of data and batches; 0.001 to try it out")
     parser.add_argument("--device", default="cuda")

@@ -99,7 +99,7 @@ def train(minutes: float, utterances: int = 3_000, seed: int = 0) -> Recogniser:
     """
     torch.manual_seed(seed)
     chance = random.Random(seed)
-    planned = plan_shard(FIRST_SHARD, voices=utterances // 6)
+    planned = plan_shard(FIRST_SHARD, voices=utterances // 6, drawn_share=0.0)
     texts = [phones_of(each.text, each.voice) for each in planned]
     rows = [features(spoken(each, RATE)) for each in planned]
     phones = sorted({phone for text in texts for phone in text})

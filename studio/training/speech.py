@@ -56,7 +56,7 @@ class Recipe:
     pooled_batches: int = 6  # drawn together and sorted by length, for little padding
     lead: float = 1.0  # of the loss for reading where the letters are known
     last_lead: float = 0.1
-    led: float = 0.5  # of the minutes, over which it falls
+    led: float = 0.5  # of the minutes, over which it falls and the codebooks come to count more evenly
     rate: float = 1.5e-3  # of learning, the size of a step relative to the weights' root mean square
     last_rate: float = 5e-5
     warmup_steps: int = 60
@@ -216,7 +216,7 @@ class Training:
         """One step at a progress of 0..1. Returns each codebook's loss and the three of reading. Shape: `[K + 3]`."""
         with torch.autocast(self.device.type, torch.bfloat16):
             loss, losses, reading = self.training_pass.led_loss(
-                batch.to(self.device), self.asks_phones, self._lead(progress)
+                batch.to(self.device), self.asks_phones, self._lead(progress), self._led(progress)
             )
         loss.backward()
         self.together.average(each.grad for each in self.trained)
@@ -232,10 +232,14 @@ class Training:
             torch._foreach_lerp_([self.mean[name] for name in values], list(values.values()), 1 - decay)
         return torch.cat((losses, reading))
 
+    def _led(self, progress: float) -> float:
+        """How much of the way from words to voices is gone, 0..1."""
+        return min(1.0, progress / self.recipe.led)
+
     def _lead(self, progress: float) -> float:
         """How much reading counts beside the codes: fully at first, then less and less."""
         recipe = self.recipe
-        return recipe.lead + (recipe.last_lead - recipe.lead) * min(1.0, progress / recipe.led)
+        return recipe.lead + (recipe.last_lead - recipe.lead) * self._led(progress)
 
     def _rate(self, progress: float) -> float:
         """Risen at the start, then level, then falling straight to the last rate."""
@@ -270,7 +274,8 @@ class Training:
                 logged, positions = [], 0
             if time.monotonic() - saved > self.recipe.save_minutes * 60:
                 self.save()
-                batches.look_again()
+                if waiting is None:
+                    batches.look_again()
                 saved = time.monotonic()
         if logged:
             self._log(logged, positions, len(batches.speech.utterances))

@@ -21,7 +21,8 @@ from transformers import HiggsAudioV2ForConditionalGeneration
 from studio.training.speech_samples import IGNORED, Sample
 from studio.training.timed_speech import PHONE_CLASSES
 
-CODEBOOK_WEIGHTS = (3.0, 2.0, 1.0, 0.8, 0.6, 0.5, 0.4, 0.4)  # the first carry the words
+CODEBOOK_WEIGHTS = (3.0, 2.0, 1.0, 0.8, 0.6, 0.5, 0.4, 0.4)  # at first: the first carry the words
+LAST_CODEBOOK_WEIGHTS = (1.5, 1.2, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)  # at last: the later ones hold the voice
 LED_LAYERS = range(2, 6)  # whose first heads are led to the letters that are spoken
 TOLD_LAYER = 5  # after which the phone must be known
 LETTERS_NEAR = 1.5  # deviation of the window that counts as that letter
@@ -130,8 +131,9 @@ class TrainingPass:
         self.codebook_size: int = config.codebook_size
         self.audio_tokens: tuple[int, int] = (config.audio_token_id, config.audio_delay_token_id)
         self.eps: float = config.rms_norm_eps
-        weights = torch.tensor(CODEBOOK_WEIGHTS[: self.codebooks])
-        self.weights = (weights / weights.sum()).to(model.device)
+        self._weights = torch.tensor((CODEBOOK_WEIGHTS, LAST_CODEBOOK_WEIGHTS), device=model.device)[
+            :, : self.codebooks
+        ]
 
     def losses(self, batch: Batch) -> Tensor:
         """Mean cross entropy of each codebook, in nats. Shape: `[K]`."""
@@ -145,13 +147,21 @@ class TrainingPass:
         counts = (batch.labels != IGNORED).sum(0).clamp(min=1)
         return each.view(-1, self.codebooks).sum(0) / counts
 
-    def led_loss(self, batch: Batch, asks_phones: nn.Linear, lead: float) -> tuple[Tensor, Tensor, Tensor]:
+    def weights(self, evenness: float) -> Tensor:
+        """What each codebook's loss counts, from the first weights (0) to the last (1). Shape: `[K]`, their sum 1."""
+        weights = self._weights[0].lerp(self._weights[1], evenness)
+        return weights / weights.sum()
+
+    def led_loss(
+        self, batch: Batch, asks_phones: nn.Linear, lead: float, evenness: float = 0.0
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """The loss to be lowered while the model is led.
 
         Args:
             batch: Of samples that know what is said when.
             asks_phones: From the middle layer to two phones, `[H]` to `[2 * PHONE_CLASSES]`.
             lead: How much reading counts beside the codes.
+            evenness: Of the codebooks' weights, 0..1.
 
         Returns:
             The loss `[]`, each codebook's share `[K]`, and `[3]`: how far attention is astray, the phone's loss, that
@@ -162,7 +172,7 @@ class TrainingPass:
         middle = functional.rms_norm(heard.middle, heard.middle.shape[-1:], eps=self.eps)
         said = asks_phones(middle).float().view(-1, 2, PHONE_CLASSES)
         now, soon = (_mean_loss(said[:, index], batch.phones[:, index]) for index in (0, 1))
-        loss = (losses * self.weights).sum() + lead * (heard.astray + now + 0.5 * soon)
+        loss = (losses * self.weights(evenness)).sum() + lead * (heard.astray + now + 0.5 * soon)
         return loss, losses.detach(), torch.stack((heard.astray, now, soon)).detach()
 
     def heard(self, batch: Batch) -> Heard:

@@ -183,7 +183,7 @@ class Mixture:
 CURRICULUM = (
     (0.0, Mixture((0.50, 0.35, 0.15), clone=0.60, smart=0.25, described=0.10, scene=0.02, two=0.03, several=0.0)),
     (0.1, Mixture((0.20, 0.45, 0.35), clone=0.65, smart=0.12, described=0.08, scene=0.05, two=0.10, several=0.0)),
-    (0.35, Mixture((0.10, 0.30, 0.60), clone=0.52, smart=0.08, described=0.06, scene=0.06, two=0.20, several=0.08)),
+    (0.35, Mixture((0.10, 0.30, 0.60), clone=0.47, smart=0.06, described=0.06, scene=0.06, two=0.26, several=0.09)),
 )
 
 

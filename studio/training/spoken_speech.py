@@ -11,7 +11,7 @@ import json
 import random
 from collections.abc import Generator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,6 +22,7 @@ from studio.audio import Audio
 from studio.training.bundled_voices import VOICES
 from studio.training.corpus import PADDING_SECONDS, Gender, Split, a_voice, is_held_out, levelled, loud_span, trimmed
 from studio.training.corpus import Utterance as Planned
+from studio.training.drawn_variants import drawn_name
 from studio.training.espeak import EspeakVoice
 from studio.training.phrases import WORDS_OF, Length, text_of
 from studio.training.timed_speech import TimedText, speak_timed, timed_text
@@ -31,6 +32,7 @@ SAMPLE_RATE, HOP = 24_000, 960  # Hz, samples a frame
 VOICES_OF_A_SHARD = 100
 TEXTS_OF_A_LENGTH = 2  # by each voice
 BUNDLED_SHARE = 0.25  # of the voices are those of assets/voices, which people hear first
+DRAWN_SHARE = 0.5  # are of variants that espeak-ng does not come with
 LETTER_STEPS = 16  # of a letter, in which its place is kept
 
 
@@ -55,12 +57,19 @@ class SpokenSpeech:
     times: np.ndarray  # int16 [F, 4]: sixteenths of letters; phones of the frame, of its first and its second half
 
 
-def plan_shard(number: int, split: Split = "train", voices: int = VOICES_OF_A_SHARD, seed: int = 0) -> list[Planned]:
-    """What a shard will say, voice by voice, lengths in turn."""
+def plan_shard(
+    number: int,
+    split: Split = "train",
+    voices: int = VOICES_OF_A_SHARD,
+    seed: int = 0,
+    *,
+    drawn_share: float = DRAWN_SHARE,
+) -> list[Planned]:
+    """What a shard will say, voice by voice, lengths in turn. Only `speak_timed` knows drawn variants."""
     chance = random.Random(f"{seed} {split} {number}")
     planned = []
     for _ in range(voices):
-        voice, gender = _some_voice(chance, split)
+        voice, gender = _some_voice(chance, split, drawn_share)
         for length in TEXTS_OF_A_LENGTH * tuple(WORDS_OF):
             text = text_of(chance, length)
             while is_held_out(text) != (split == "held-out"):
@@ -69,11 +78,15 @@ def plan_shard(number: int, split: Split = "train", voices: int = VOICES_OF_A_SH
     return planned
 
 
-def _some_voice(chance: random.Random, split: Split) -> tuple[EspeakVoice, Gender]:
-    if split == "train" and chance.random() < BUNDLED_SHARE:
-        _, gender, voice, _ = chance.choice(tuple(VOICES.values()))
-        return voice, "feminine" if gender == "feminine" else "masculine"
-    return a_voice(chance, split)
+def _some_voice(chance: random.Random, split: Split, drawn_share: float) -> tuple[EspeakVoice, Gender]:
+    kind = chance.random() if split == "train" else 1.0
+    if kind < BUNDLED_SHARE:
+        _, its_gender, voice, _ = chance.choice(tuple(VOICES.values()))
+        return voice, "feminine" if its_gender == "feminine" else "masculine"
+    voice, gender = a_voice(chance, split)
+    if kind < BUNDLED_SHARE + drawn_share:
+        voice = replace(voice, variant=drawn_name(chance, gender))
+    return voice, gender
 
 
 def timed_clip(planned: Planned, sample_rate: int, hop: int) -> tuple[Audio, TimedText, np.ndarray]:

@@ -7,6 +7,7 @@ apart. One thread at a time.
 
 import ctypes
 import shutil
+import tempfile
 import zlib
 from collections import Counter
 from ctypes.util import find_library
@@ -19,6 +20,7 @@ import numpy as np
 
 from studio.audio import Audio
 from studio.errors import StudioError
+from studio.training.drawn_variants import add_variant, is_drawn, linked_data
 from studio.training.espeak import EspeakVoice
 
 PHONE_CLASSES = 128  # each accent has phones of its own; their names fall into so many classes by checksum
@@ -110,7 +112,9 @@ def speak_timed(text: str, voice: EspeakVoice, sample_rate: int = 24_000) -> tup
     Raises:
         StudioError: the library is not installed, does not know the voice, or could not speak.
     """
-    library, rate = _library()
+    library, rate, data = _library()
+    if is_drawn(voice.variant):
+        add_variant(data, voice.variant)
     samples, events = [np.zeros(0, np.int16)], list[tuple[int, int, int, float, str]]()
 
     def take(wave: Any, count: int, told: Any) -> int:
@@ -166,8 +170,8 @@ def _callback_type() -> Any:
 
 
 @cache
-def _library() -> tuple[Any, int]:
-    """The library, made ready once for this process, and its sample rate in Hz."""
+def _library() -> tuple[Any, int, Path]:
+    """The library, made ready once for this process, its sample rate in Hz, and its data, which variants can join."""
     path, data = find_library("espeak-ng"), None
     program = shutil.which("espeak-ng")
     packed = Path(program).parent if program else None
@@ -179,10 +183,26 @@ def _library() -> tuple[Any, int]:
             "install espeak-ng."
         )
     library = ctypes.CDLL(path)
-    rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data, _PHONE_EVENTS | _DO_NOT_EXIT)
+    _started(library, data)
+    found = ctypes.c_char_p()
+    library.espeak_Info(ctypes.byref(found))
+    own = linked_data(Path((found.value or b"").decode()), Path(_links().name))
+    library.espeak_Terminate()
+    return library, _started(library, str(own.parent).encode()), own
+
+
+@cache
+def _links() -> tempfile.TemporaryDirectory[str]:
+    """Kept until the process ends."""
+    return tempfile.TemporaryDirectory(prefix="espeak-")
+
+
+def _started(library: Any, data: bytes | None) -> int:
+    """Start the library with the data of a folder, or its own. Its sample rate in Hz."""
+    rate: int = library.espeak_Initialize(_SYNCHRONOUS, 0, data, _PHONE_EVENTS | _DO_NOT_EXIT)
     if rate <= 0:
         raise StudioError("espeak-ng's library could not be started: its voices were not found.")
-    return library, rate
+    return rate
 
 
 def _load_packed(folder: Path) -> Path:

@@ -4,8 +4,9 @@ It begins as the principal components of speech and their inverse. In this order
 processor's on a CPU): what the codes will say blurred by noise, waveform first (a spectral loss alone whispers), then
 rounded to codes, told with any number of codebooks so that the bitrate ladder works, with ever more weight on spectra,
 at the end adversarial. All the while the first codebook is asked for the phones and the first two for the pitch: codes
-that a language model is to write should begin with the words. With `--decoder-only` the encoder of an existing
-checkpoint stays as it is: every code ever made keeps its meaning and sounds better.
+that a language model is to write should begin with the words. With `--go-on` an existing checkpoint is trained further,
+without the beginning. With `--decoder-only` its encoder stays as it is: every code ever made keeps its meaning and
+sounds better.
 """
 
 import argparse
@@ -73,6 +74,7 @@ class Recipe:
     beginning_segments: int = 400  # from which the layers begin
     discriminator_width: int = 16
     periods: tuple[int, ...] = ()  # of further discriminators
+    goes_on: bool = False  # from a checkpoint whose codes sound already
     decoder_only: bool = False
     seed: int = 0
     save_minutes: float = 3.0
@@ -107,7 +109,8 @@ class Training:
     ) -> None:
         self.recipe, self.folder, self.device = recipe, folder, torch.device(device)
         if start:
-            model = HiggsAudioV2TokenizerModel.from_pretrained(start, dtype=torch.float32, local_files_only=True)
+            with torch.device("cpu"):  # whatever the default is: nothing is to be spread over devices
+                model = HiggsAudioV2TokenizerModel.from_pretrained(start, dtype=torch.float32, local_files_only=True)
         else:
             model = new_model(small_config(width), recipe.seed)
         if hears_semantics(model):
@@ -161,7 +164,7 @@ class Training:
         """What is trained at a progress of 0..1."""
         if progress >= self.recipe.adversarial:
             return "adversarial"
-        return "blurred" if progress < self.recipe.blurred and not self.recipe.decoder_only else "rounded"
+        return "blurred" if progress < self.recipe.blurred and not self.recipe.goes_on else "rounded"
 
     def take_step(self, audio: Tensor, phones: Tensor, progress: Tensor, stage: Stage) -> Tensor:
         """One step, without a look at any value.
@@ -210,7 +213,7 @@ class Training:
         wave = waveform_error(made, audio)
         phased, sized, mel = spectral_errors(made, audio, SAMPLE_RATE)
         unclear = intelligibility_error(made, audio, SAMPLE_RATE)
-        late = torch.ones_like(progress) if self.recipe.decoder_only else progress / self.recipe.adversarial
+        late = torch.ones_like(progress) if self.recipe.goes_on else progress / self.recipe.adversarial
         late = late.clamp(max=1.0)
         weight = self.recipe.waveform_weight * (1 - 0.9 * late)
         loss = weight * wave + phased + (1 + late) * (sized + mel) + 3 * late * unclear
@@ -286,8 +289,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--spoken", type=Path, default=SPOKEN, help="made by studio.training.spoken_speech")
     parser.add_argument("--wait-for", type=int, default=0, help="so many shards, if another process makes them")
     parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--decoder-only", action="store_true", help="codes stay; goes on from --start")
-    parser.add_argument("--start", type=Path, default=START, help="for --decoder-only")
+    parser.add_argument("--go-on", action="store_true", help="from --start; codes change")
+    parser.add_argument("--decoder-only", action="store_true", help="from --start; codes stay")
+    parser.add_argument("--start", type=Path, default=START, help="directory of the checkpoint to go on from")
     parser.add_argument("--batch", type=int, default=Recipe.batch)
     parser.add_argument("--width", type=int, default=512, help="of the decoder, for a new tokenizer")
     parser.add_argument("--large-discriminators", action="store_true", help="for a GPU")
@@ -302,11 +306,14 @@ def main(arguments: list[str] | None = None) -> None:
     recipe = Recipe(batch=options.batch)
     if options.large_discriminators:
         recipe = replace(recipe, discriminator_width=32, periods=(2, 3, 5, 7, 11))
+    goes_on = options.go_on or options.decoder_only
+    if goes_on:
+        recipe = replace(recipe, goes_on=True, adversarial=0.05, rate=6e-4, settling=0.5)
     if options.decoder_only:
-        recipe = replace(recipe, decoder_only=True, adversarial=0.3, rate=5e-4)
+        recipe = replace(recipe, decoder_only=True, adversarial=0.3, rate=5e-4, settling=Recipe.settling)
     options.folder.mkdir(parents=True, exist_ok=True)
     (options.folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
-    start = options.start if options.decoder_only else None
+    start = options.start if goes_on else None
     training = Training(recipe, options.folder, start, width=options.width, device=options.device)
     if options.resume:
         training.resume()
@@ -315,7 +322,7 @@ def main(arguments: list[str] | None = None) -> None:
     while len(shards_of(options.spoken)) < options.wait_for:
         time.sleep(0.1)
     segments = Segments(read_spoken_speech(options.spoken), recipe.frames, training.device)
-    if not training.step and not options.decoder_only:
+    if not training.step and not goes_on:
         training.begin(segments)
     minutes = minutes_until(options.minutes, options.end_by, training.seconds)
     training.run(segments, minutes)
