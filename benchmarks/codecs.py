@@ -30,8 +30,11 @@ from benchmarks.in_parts import measured_in_parts
 from studio.audio import Audio, joined, read_wav
 from studio.codecs.classic import Opus
 from studio.codecs.higgs import HiggsCodec
+from studio.codecs.streaming import reach_of
 from studio.codecs.xcodec2 import XCodec2
-from studio.engine.cuda_graph import capturing
+from studio.codes import Codes
+from studio.engine.codec_windows import CodecWindows
+from studio.engine.cuda_graph import recorded
 from studio.lab.compare import bandwidths, compare
 from studio.lab.metrics import MEASURES, QUICK
 
@@ -261,6 +264,9 @@ def at_full_size(
     def round_trip(name: str, batch: int) -> None:
         report[name][f"batch {batch}"] = _batch_rtf(codecs[name], batch, seconds, rounds, device)
 
+    def stream_window(name: str) -> None:
+        report[name]["window of a stream (ms)"] = _stream_window_ms(codecs[name], rounds, device)
+
     def noting_memory(name: str, part: Callable[[], None]) -> None:
         try:
             part()
@@ -274,6 +280,8 @@ def at_full_size(
     for name, make in makers.items():
         report[name] = {}
         its: dict[str, Callable[[], None]] = {"build": partial(build, name, make)}
+        if name == HiggsCodec.name:
+            its["window of a stream"] = partial(stream_window, name)
         for batch in (1, 8):
             its[f"window, batch {batch}"] = partial(window, name, batch, quick)
             its[f"round trip, batch {batch}"] = partial(round_trip, name, batch)
@@ -335,6 +343,16 @@ def _window_ms(
     }
 
 
+def _stream_window_ms(codec: HiggsCodec, rounds: int, device: str) -> dict[str, float]:
+    """As the studio decodes a window, from codes on the host to samples on the host, and without its recordings."""
+    windows = CodecWindows(codec, reach_of(codec))
+    values = np.random.default_rng(0).integers(0, codec.codebook_size, (codec.codebooks, WINDOW_FRAMES))
+    codes = Codes(values, codec.frame_rate, codec.codebook_size)
+    eager, ours = codec.decode(codes).samples, windows.decode(codes).samples
+    ms = medians_ms({"codec": lambda: codec.decode(codes), "studio": lambda: windows.decode(codes)}, 5 * rounds, device)
+    return ms | {"largest relative gap": float(np.abs(eager - ours).max() / np.abs(eager).max())}
+
+
 def _compiled(eager: Callable[[torch.Tensor], torch.Tensor], values: torch.Tensor) -> Callable[[], torch.Tensor]:
     compiled = torch.compile(eager)
     compiled(values)
@@ -342,21 +360,8 @@ def _compiled(eager: Callable[[torch.Tensor], torch.Tensor], values: torch.Tenso
 
 
 def _graphed(eager: Callable[[torch.Tensor], torch.Tensor], values: torch.Tensor) -> Callable[[], torch.Tensor]:
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):  # libraries choose their kernels and workspaces before capture
-        for _ in range(3):
-            eager(values)
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with capturing(graph):
-        output = eager(values)
-
-    def replay() -> torch.Tensor:
-        graph.replay()
-        return output
-
-    return replay
+    replay = recorded(eager, values)
+    return lambda: replay(values)
 
 
 def main() -> None:

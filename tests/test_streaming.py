@@ -20,6 +20,7 @@ from studio.codecs.streaming import (
 from studio.codes import Codes
 from studio.conversation import Conversation, Line, Speaker
 from studio.engine import live_sound
+from studio.engine.codec_windows import CodecWindows
 from studio.engine.local import LocalEngine
 from studio.sampling import Sampling
 from studio.speech import Progress, SoundPiece, SpeechRequest, SpokenLines
@@ -52,21 +53,65 @@ def said(engine: LocalEngine, voices: VoiceLibrary) -> Codes:
     return Codes(np.concatenate(values, axis=1)[:, :237], engine.codec.frame_rate, engine.codec.codebook_size)
 
 
+@pytest.fixture(scope="module")
+def lengths_recorded() -> list[int]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def windows(engine: LocalEngine, reach, lengths_recorded: list[int]) -> CodecWindows:
+    """As on a GPU, where passes are recorded for a few lengths; here each runs as it is."""
+
+    def run_as_it_is(run, example):
+        lengths_recorded.append(example.shape[-1])
+
+        def replay(given):
+            assert given.shape == example.shape
+            return run(given)
+
+        return replay
+
+    return CodecWindows(engine.codec, reach, run_as_it_is)
+
+
 @pytest.mark.parametrize("first", [1, 2, 7])
-def test_sound_in_pieces_is_the_sound_of_the_whole_also_at_the_seams(engine: LocalEngine, reach, said, first):
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_sound_in_pieces_is_the_sound_of_the_whole_also_at_the_seams(
+    engine: LocalEngine, reach, said, windows, first, on_gpu
+):
     """Codes that grow by a frame at a time; the first piece as early as it may be, the others exact."""
     pieces, given, least = [], 0, first
     for frames in range(1, said.frames + 1):
         finished = frames == said.frames
         stop = frames if finished else frames - (reach.exact_frames if given else reach.heard_frames)
         if stop - given >= least or finished:
-            pieces.append(decode_between(engine.codec, said.between(0, frames), given, stop, reach.exact_frames))
+            decode = windows.decode if on_gpu and not finished else engine.codec.decode  # the end is never a window's
+            pieces.append(decode_between(decode, said.between(0, frames), given, stop, reach.exact_frames))
             given, least = stop, next_piece_frames(stop - given)
     assert len(pieces) > 5
     errors = error_db(joined(pieces), engine.codec.decode(said))
     hop = pieces[0].length // first
     assert errors.max() < SEAM_DB
     assert errors[-(-first * hop // 24) :].max() < SEAM_DB - 30, "after the first piece far below what could be heard"
+
+
+def test_a_gpu_records_few_windows_and_does_without_where_it_cannot(
+    engine: LocalEngine, reach, said, windows, lengths_recorded, caplog
+):
+    assert lengths_recorded[-1] >= PIECE_FRAMES + 2 * reach.exact_frames
+    assert len(lengths_recorded) <= 8
+    assert not CodecWindows(engine.codec, reach)._recordings, "a CPU records nothing"
+
+    def refuse(_run, _example):
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    without = CodecWindows(engine.codec, reach, refuse)
+    assert "kernel by kernel" in caplog.text
+    part = said.between(0, 20)
+    assert np.array_equal(without.decode(part).samples, engine.codec.decode(part).samples)
+    assert np.array_equal(
+        windows.decode(part.first_codebooks(2)).samples, engine.codec.decode(part.first_codebooks(2)).samples
+    )
 
 
 def test_sound_would_be_wrong_if_it_were_given_a_frame_earlier(engine: LocalEngine, reach, said):

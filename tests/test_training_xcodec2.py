@@ -15,7 +15,7 @@ from studio.training import xcodec2
 from studio.training.corpus import Corpus, Utterance, plan
 from studio.training.espeak import EspeakVoice
 from studio.training.library_corpus import speak_corpus, speak_part
-from studio.training.losses import intelligibility_error, log_mel_error, spectrum, waveform_error
+from studio.training.losses import intelligibility_error, log_mel_error, loudness_error, spectrum, waveform_error
 from studio.training.timed_speech import speak_timed
 from studio.training.xcodec2 import TOLD, Recipe, Training
 from studio.training.xcodec2_data import Batch, Segments, features_of
@@ -132,6 +132,13 @@ def test_losses_are_nothing_for_the_same_sound_and_one_for_silence() -> None:
     assert log_mel_error(spectra[0], spectra[0], 64, SAMPLE_RATE) == 0
     assert log_mel_error(*spectra, 64, SAMPLE_RATE) == pytest.approx(np.log(10), rel=0.05)
     assert intelligibility_error(sound, sound, SAMPLE_RATE) == pytest.approx(0, abs=1e-3)
+    assert loudness_error(sound, sound, SAMPLE_RATE) < 1e-2
+    hiss = 0.1 * torch.randn(2, 8000)
+    added, missing = loudness_error(sound + hiss, sound, SAMPLE_RATE), loudness_error(sound, sound + hiss, SAMPLE_RATE)
+    assert added > 2e-2
+    silence = torch.zeros_like(sound)
+    assert loudness_error(sound, silence, SAMPLE_RATE) > 1.2 * loudness_error(silence, sound, SAMPLE_RATE)
+    assert missing > 1e-2
 
 
 def test_the_pitch_track_finds_pitch_and_phase_of_a_buzz() -> None:

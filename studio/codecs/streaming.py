@@ -9,6 +9,7 @@ at on each side gives the samples of the whole (-120 dB). Sound given earlier is
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -91,17 +92,17 @@ def next_piece_frames(frames: int) -> int:
     return min(2 * frames, PIECE_FRAMES)
 
 
-def decode_between(codec: Codec, codes: Codes, start: int, stop: int, context: int) -> Audio:
+def decode_between(decode: Callable[[Codes], Audio], codes: Codes, start: int, stop: int, context: int) -> Audio:
     """Sound of frames `start` to `stop` (end excluded) of codes, as in the whole.
 
     Args:
-        codec: Any.
+        decode: Of a codec.
         codes: All frames so far `[K, T]`. What follows frame T is not known, so `stop` must be far enough from it.
         start: First frame.
         stop: Frame after the last.
         context: How many frames to look at on each side: the codec's `Reach.exact_frames`.
     """
     first, last = max(0, start - context), min(codes.frames, stop + context)
-    window = codec.decode(codes.between(first, last))
+    window = decode(codes.between(first, last))
     hop = window.length // (last - first)
     return Audio(window.samples[:, (start - first) * hop : (stop - first) * hop], window.sample_rate)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,33 @@ def capturing(graph: torch.cuda.CUDAGraph, **how: Any) -> Iterator[None]:
             yield
     finally:
         torch.cuda.set_stream(here)
+
+
+def recorded(run: Callable[[Tensor], Tensor], example: Tensor, pool: Any = None) -> Callable[[Tensor], Tensor]:
+    """`run` as one launch, for inputs of the example's shape. What it returns is overwritten by the next call.
+
+    Args:
+        run: Does not look at a value on the host.
+        example: On the device.
+        pool: Memory that recordings share which never run at the same time.
+    """
+    own = example.clone()
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(WARM_UP_RUNS):
+            run(own)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with capturing(graph, pool=pool, capture_error_mode="thread_local"):
+        made = run(own)
+
+    def replay(given: Tensor) -> Tensor:
+        own.copy_(given)
+        graph.replay()
+        return made
+
+    return replay
 
 
 class StepGraphs:

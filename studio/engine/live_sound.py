@@ -52,6 +52,8 @@ class LiveSound:
         reach: Reach,
         parts: list[Part],
         beside: BesideTheLoop,
+        *,
+        decode: Callable[[Codes], Audio] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Begin with the first of `parts`.
@@ -61,9 +63,11 @@ class LiveSound:
             reach: Of the codec.
             parts: In the order of the script.
             beside: Where the codec works.
+            decode: Of windows; None: as the codec does.
             clock: Seconds; tells how fast frames are made.
         """
         self._codec = codec
+        self._decode = decode or codec.decode
         self._reach = reach
         self._clock = clock
         self._beside = beside
@@ -134,5 +138,5 @@ class LiveSound:
         return first_piece_frames(self._reach, frame_seconds, self._codec.frame_rate)
 
     def _piece(self, part: Part, codes: Codes, start: int, stop: int) -> SoundPiece:
-        audio = decode_between(self._codec, codes, start, stop, self._reach.exact_frames)
+        audio = decode_between(self._decode, codes, start, stop, self._reach.exact_frames)
         return SoundPiece(part.conversation, part.lines, start, audio)

@@ -23,6 +23,7 @@ from studio.codecs.higgs import HiggsCodec
 from studio.codecs.streaming import reach_of
 from studio.codes import Codes
 from studio.engine import cpu_draws, cpu_kernels, cpu_step
+from studio.engine.codec_windows import CodecWindows
 from studio.engine.decoder import Decoded, DecodeProgress, Decoder, Request
 from studio.engine.guard import Guard
 from studio.engine.live_sound import BesideTheLoop, LiveSound
@@ -69,6 +70,7 @@ class LocalEngine:
         self._decoder = Decoder(model, quantize=quantize)
         self._guard = Guard(codec)
         self._reach = reach_of(codec)
+        self._windows = CodecWindows(codec, self._reach)
         self._beside = BesideTheLoop(codec.model.device)
         self._lock = threading.Lock()
         self._reference_codes: OrderedDict[str, Codes] = OrderedDict()
@@ -172,7 +174,11 @@ class LocalEngine:
         for part in parts:
             if part.wave:  # refused now, not when lines before it are spoken and would be lost
                 self._bare_prompt(part)
-        live = LiveSound(self.codec, self._reach, parts, self._beside) if request.stream else None
+        live = (
+            LiveSound(self.codec, self._reach, parts, self._beside, decode=self._windows.decode)
+            if request.stream
+            else None
+        )
         try:
             for number in range(1 + max(part.wave for part in parts)):
                 if number and cancelled():

@@ -23,7 +23,7 @@ from transformers import HiggsAudioV2TokenizerModel
 
 from studio.checkpoints import MINI
 from studio.training.deadline import add_end_by, minutes_until
-from studio.training.losses import intelligibility_error, spectral_errors, waveform_error
+from studio.training.losses import intelligibility_error, loudness_error, spectral_errors, waveform_error
 from studio.training.recorded_step import RecordedStep
 from studio.training.spoken_speech import FOLDER as SPOKEN
 from studio.training.spoken_speech import SpokenSpeech, SpokenUtterance, read_spoken_speech, shards_of
@@ -50,7 +50,7 @@ from studio.training.tokenizer_model import (
 START = MINI / "higgs-audio-v2-tokenizer-mini"
 STATE, LOG, CHECKPOINT = "state.pt", "log.jsonl", "checkpoint"
 STEPS_OF_A_LOG_LINE = 25
-PARTS = ("wave", "phased", "sized", "mel", "unclear", "phones", "pitch", "beyond", "theirs", "ours", "norm")
+PARTS = ("wave", "phased", "sized", "mel", "unclear", "loudness", "phones", "pitch", "beyond", "theirs", "ours", "norm")
 
 Stage = Literal["blurred", "rounded", "adversarial"]
 
@@ -209,15 +209,16 @@ class Training:
         return without_last_codebooks(told, depth), told, out_of_range(given)
 
     def _reconstruction(self, made: Tensor, audio: Tensor, progress: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The waveform first, then spectra. Shapes: `[B, N]` twice, to `[]` and five of `[]`."""
+        """The waveform first, then spectra and how they are heard. Shapes: `[B, N]` twice, to `[]` and six of `[]`."""
         wave = waveform_error(made, audio)
         phased, sized, mel = spectral_errors(made, audio, SAMPLE_RATE)
         unclear = intelligibility_error(made, audio, SAMPLE_RATE)
+        loudness = loudness_error(made, audio, SAMPLE_RATE)
         late = torch.ones_like(progress) if self.recipe.goes_on else progress / self.recipe.adversarial
         late = late.clamp(max=1.0)
         weight = self.recipe.waveform_weight * (1 - 0.9 * late)
-        loss = weight * wave + phased + (1 + late) * (sized + mel) + 3 * late * unclear
-        return loss, (wave, phased, sized, mel, unclear)
+        loss = weight * wave + phased + (1 + late) * (sized + mel) + late * (3 * unclear + 6 * loudness)
+        return loss, (wave, phased, sized, mel, unclear, loudness)
 
     def _rate(self, progress: float) -> float:
         recipe = self.recipe
