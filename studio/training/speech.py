@@ -61,6 +61,7 @@ class Recipe:
     last_rate: float = 5e-5
     warmup_steps: int = 60
     settling: float = 0.4  # of the minutes, from which the rate falls
+    begins_at: float = 0.0  # of the curriculum: who reads already need not begin with single words
     mean_decay: float = 0.98  # of the running mean of the weights
     weight_decay: float = 0.01
     seed: int = 0
@@ -232,9 +233,14 @@ class Training:
             torch._foreach_lerp_([self.mean[name] for name in values], list(values.values()), 1 - decay)
         return torch.cat((losses, reading))
 
+    def learnt(self, progress: float) -> float:
+        """How far the curriculum is at a progress of 0..1."""
+        begin = self.recipe.begins_at
+        return begin + (1 - begin) * progress
+
     def _led(self, progress: float) -> float:
         """How much of the way from words to voices is gone, 0..1."""
-        return min(1.0, progress / self.recipe.led)
+        return min(1.0, self.learnt(progress) / self.recipe.led)
 
     def _lead(self, progress: float) -> float:
         """How much reading counts beside the codes: fully at first, then less and less."""
@@ -263,8 +269,8 @@ class Training:
         clock = time.process_time if self.device.type == "cpu" else time.monotonic
         last, saved = clock(), time.monotonic()
         while (progress := self.together.of_first(self.seconds / (minutes * 60))) < 1:
-            others.progress.value = progress
-            batch = batches.next(chance, progress) if waiting is None else next(waiting)
+            others.progress.value = self.learnt(progress)
+            batch = batches.next(chance, self.learnt(progress)) if waiting is None else next(waiting)
             logged.append(self.take_step(batch, progress))
             positions += len(batch.positions)
             now = clock()
@@ -340,12 +346,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rate", type=float, default=Recipe.rate, help="of learning, at its height")
     parser.add_argument("--from-nothing", action="store_true", help="the start's shape, weights drawn anew")
     parser.add_argument("--new-codes", action="store_true", help="the start spoke the codes of another tokenizer")
+    parser.add_argument("--begins-at", type=float, default=0.0, help="share of the curriculum that is left out")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw samples; 0: this one")
     add_end_by(parser)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     torch.manual_seed(Recipe.seed)
-    recipe = Recipe(positions=options.positions, rate=options.rate)
+    recipe = Recipe(positions=options.positions, rate=options.rate, begins_at=options.begins_at)
     options.folder.mkdir(parents=True, exist_ok=True)
     (options.folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
     training = Training(
