@@ -13,7 +13,6 @@ import os
 import statistics
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -27,10 +26,11 @@ import torch
 
 import studio.codecs  # noqa: F401  it makes torchaudio importable, which transformers needs
 from benchmarks.in_parts import measured_in_parts
+from benchmarks.workload import built, random_higgs
 from studio.audio import Audio, joined, read_wav
 from studio.codecs.classic import Opus
 from studio.codecs.higgs import HiggsCodec
-from studio.codecs.streaming import reach_of
+from studio.codecs.streaming import decode_between, reach_of
 from studio.codecs.xcodec2 import XCodec2
 from studio.codes import Codes
 from studio.engine.codec_windows import CodecWindows
@@ -179,27 +179,6 @@ def on_bundled_checkpoints(rounds: int, only: str | None = None, clock: Clock = 
     return report
 
 
-def _random_higgs(tiny: bool, device: str) -> HiggsCodec:
-    """Random weights in the published shape: transformers' defaults but for the last stride (hop 960) and 2 kbit/s."""
-    from transformers import HiggsAudioV2TokenizerConfig, HiggsAudioV2TokenizerModel
-
-    ratios = [8, 5, 4, 2, 3]
-    acoustic = {"model_type": "dac", "downsampling_ratios": ratios, "upsampling_ratios": ratios}
-    widths = (
-        {"encoder_hidden_size": 4, "decoder_hidden_size": 64, "hidden_size": 32}
-        if tiny
-        else {"encoder_hidden_size": 64, "decoder_hidden_size": 1024, "hidden_size": 256}
-    )
-    semantic: dict[str, Any] = {"model_type": "hubert", "mask_time_prob": 0.0}
-    if tiny:
-        semantic |= {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
-        semantic |= {"conv_dim": [16] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2}
-    config = HiggsAudioV2TokenizerConfig(
-        target_bandwidths=[0.5, 1, 1.5, 2], acoustic_model_config=acoustic | widths, semantic_model_config=semantic
-    )
-    return HiggsCodec(_built(lambda: HiggsAudioV2TokenizerModel(config), device))
-
-
 def _random_xcodec2(tiny: bool, device: str) -> XCodec2:
     """Random weights in the published shape: transformers' defaults."""
     from transformers import Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
@@ -213,17 +192,7 @@ def _random_xcodec2(tiny: bool, device: str) -> XCodec2:
         },
     }  # fmt: skip
     config = Xcodec2Config(**(small if tiny else {}))
-    return XCodec2(_built(lambda: Xcodec2Model(config), device), Xcodec2FeatureExtractor())
-
-
-def _built(make: Callable[[], Any], device: str) -> Any:
-    """A model with weights drawn where they are to be: on a CPU that takes longer than all that is measured."""
-    try:
-        with torch.device(device):
-            return make().to(device)
-    except Exception:  # some part of it can be built on a CPU only
-        traceback.print_exc()
-        return make().to(device)
+    return XCodec2(built(lambda: Xcodec2Model(config), device), Xcodec2FeatureExtractor())
 
 
 def at_full_size(
@@ -264,8 +233,8 @@ def at_full_size(
     def round_trip(name: str, batch: int) -> None:
         report[name][f"batch {batch}"] = _batch_rtf(codecs[name], batch, seconds, rounds, device)
 
-    def stream_window(name: str) -> None:
-        report[name]["window of a stream (ms)"] = _stream_window_ms(codecs[name], rounds, device)
+    def stream_windows(name: str) -> None:
+        report[name]["windows of a stream (ms)"] = _stream_windows_ms(codecs[name], rounds, device)
 
     def noting_memory(name: str, part: Callable[[], None]) -> None:
         try:
@@ -275,13 +244,13 @@ def at_full_size(
                 report[name]["peak memory (GiB)"] = (torch.cuda.max_memory_allocated() - before.get(name, 0)) / 2**30
 
     parts: dict[str, Callable[[], None]] = {}
-    makers = {HiggsCodec.name: _random_higgs, XCodec2.name: _random_xcodec2}
+    makers = {HiggsCodec.name: random_higgs, XCodec2.name: _random_xcodec2}
     quick = ("CUDA graph",) if device.startswith("cuda") else ()
     for name, make in makers.items():
         report[name] = {}
         its: dict[str, Callable[[], None]] = {"build": partial(build, name, make)}
         if name == HiggsCodec.name:
-            its["window of a stream"] = partial(stream_window, name)
+            its["windows of a stream"] = partial(stream_windows, name)
         for batch in (1, 8):
             its[f"window, batch {batch}"] = partial(window, name, batch, quick)
             its[f"round trip, batch {batch}"] = partial(round_trip, name, batch)
@@ -343,14 +312,27 @@ def _window_ms(
     }
 
 
-def _stream_window_ms(codec: HiggsCodec, rounds: int, device: str) -> dict[str, float]:
-    """As the studio decodes a window, from codes on the host to samples on the host, and without its recordings."""
-    windows = CodecWindows(codec, reach_of(codec))
+def _stream_windows_ms(codec: HiggsCodec, rounds: int, device: str) -> dict[str, Any]:
+    """As the studio decodes windows, codes on the host to samples on the host: with its recordings and without.
+
+    The shortest window that anything can be kept of, which a recording is too long for, and one of 64 frames.
+    """
+    reach = reach_of(codec)
+    began = time.perf_counter()
+    windows = CodecWindows(codec, reach)
+    found: dict[str, Any] = {"lengths recorded": windows.lengths, "seconds to record": time.perf_counter() - began}
     values = np.random.default_rng(0).integers(0, codec.codebook_size, (codec.codebooks, WINDOW_FRAMES))
-    codes = Codes(values, codec.frame_rate, codec.codebook_size)
-    eager, ours = codec.decode(codes).samples, windows.decode(codes).samples
-    ms = medians_ms({"codec": lambda: codec.decode(codes), "studio": lambda: windows.decode(codes)}, 5 * rounds, device)
-    return ms | {"largest relative gap": float(np.abs(eager - ours).max() / np.abs(eager).max())}
+    for frames in (reach.exact_frames + 1, WINDOW_FRAMES):
+        codes = Codes(values[:, :frames], codec.frame_rate, codec.codebook_size)
+        ways = {"codec": codec.decode, "studio": windows.decode}
+        tasks = {
+            name: partial(decode_between, decode, codes, 0, frames - reach.exact_frames, reach.exact_frames)
+            for name, decode in ways.items()
+        }
+        eager, ours = (task().samples for task in tasks.values())
+        gap = float(np.abs(eager - ours).max() / np.abs(eager).max())
+        found[f"{frames} frames"] = medians_ms(tasks, 5 * rounds, device) | {"largest relative gap": gap}
+    return found
 
 
 def _compiled(eager: Callable[[torch.Tensor], torch.Tensor], values: torch.Tensor) -> Callable[[], torch.Tensor]:

@@ -43,10 +43,16 @@ from benchmarks.workload import (
     bundled_prompt,
     generate,
     random_3b,
+    random_higgs,
     random_prompt,
     requests,
 )
-from studio.engine.decoder import Decoder, Request
+from studio.codecs.higgs import HiggsCodec
+from studio.codecs.streaming import decode_between, reach_of
+from studio.codes import Codes
+from studio.engine.codec_windows import CodecWindows
+from studio.engine.decoder import FRAMES_BETWEEN_LOOKS, Decoder, Request
+from studio.engine.live_sound import BesideTheLoop
 from studio.engine.memory import forget_peak_memory, peak_memory_bytes
 from studio.engine.prompt import Prompt
 from studio.sampling import Sampling
@@ -113,6 +119,31 @@ def first_frames_ms(decoder: Decoder, prompt: Prompt, device: str) -> float:
     start = clock()
     first_frames(decoder, prompt)
     return 1000 * (clock() - start)
+
+
+class FirstAudio:
+    """The first sound of a line as the studio streams it: frames, then a window of the codec beside further frames."""
+
+    def __init__(self, codec: HiggsCodec) -> None:
+        """It waits for all that a frame looks at: how much of that can be heard, random weights do not tell."""
+        reach = reach_of(codec)
+        self._codec, self._ahead = codec, reach.exact_frames
+        self._windows = CodecWindows(codec, reach)
+        self._beside = BesideTheLoop(codec.model.device)
+        self.frames = self._ahead + 1
+
+    def ms(self, decoder: Decoder, prompt: Prompt, device: str) -> float:
+        """Time until its samples are on the host."""
+        decoder.first_frames = self.frames
+        wait(device)
+        start = clock()
+        for progress in decoder.decode(requests(prompt, 4 * self.frames)):
+            if progress.frames[0] >= self.frames:
+                codes = Codes(progress.values(0), self._codec.frame_rate, self._codec.codebook_size)
+                given = codes, 0, codes.frames - self._ahead, self._ahead
+                self._beside.run(decode_between, self._windows.decode, *given).result()
+                return 1000 * (clock() - start)
+        raise AssertionError("the line ended before its first sound")
 
 
 def rounds_of(tasks: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
@@ -281,6 +312,11 @@ def random_weights(device: str, tiny: bool, frames: int, rounds: int) -> dict[st
         ms = rounds_of({"": lambda: first_frames_ms(decoder, prompt, device)}, rounds)[""]
         return {"first_frames_warm_voice_ms": ms, "peak_GB_loading_and_speaking": peak_memory_bytes(device) / 1e9}
 
+    def first_audio() -> dict[str, Any]:
+        decoder, audio = weights.ours(), FirstAudio(random_higgs(tiny, device))
+        ms = rounds_of({"": lambda: audio.ms(decoder, prompt, device)}, rounds)[""]
+        return {"first_audio_warm_voice_ms": ms, "first_audio_frames": audio.frames}
+
     def int8(fused: bool | None = None) -> dict[str, Any]:
         decoder = weights.small(fused)
         return {"ms_per_frame": rounds_of({"": lambda: our_frame_ms(decoder, asked, device)}, rounds)[""]}
@@ -298,6 +334,7 @@ def random_weights(device: str, tiny: bool, frames: int, rounds: int) -> dict[st
         "generate": beside_generate,
         "batch 1": one,
         "first frames and memory": first,
+        "first audio": first_audio,
         "batch 8": lambda: batches(8),
         "batch 32": lambda: batches(32),
         "8-bit weights": lambda: {"int8_ms_per_frame": int8()["ms_per_frame"]},
@@ -337,6 +374,7 @@ class _Weights:
 def _set(decoder: Decoder, slots: int, fused: bool | None) -> Decoder:
     """The same weights with other slots or kernels: what has been recorded is dropped."""
     decoder.slots = slots
+    decoder.first_frames = FRAMES_BETWEEN_LOOKS
     decoder._idle_batch = None
     decoder._network.fuse(fused)
     gc.collect()

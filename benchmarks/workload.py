@@ -1,6 +1,8 @@
 """What the benchmarks of decoding have spoken: models, prompts, and the calls of both sides."""
 
 import json
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import studio.codecs  # noqa: F401  it makes torchaudio importable, which transf
 # isort: split
 from transformers import HiggsAudioV2ForConditionalGeneration
 
+from studio.codecs.higgs import HiggsCodec
 from studio.engine.decoder import Request
 from studio.engine.prompt import Prompt
 from studio.sampling import Sampling
@@ -71,6 +74,37 @@ def random_3b(device: str, tiny: bool) -> HiggsAudioV2ForConditionalGeneration:
     heads[:, config.audio_stream_eos_id] = heads.mean(1)
     model.generation_config.ras_win_len = model.generation_config.ras_win_max_num_repeat = None  # THEIRS may set it
     return model
+
+
+def random_higgs(tiny: bool, device: str) -> HiggsCodec:
+    """Random weights in the published shape: transformers' defaults but for the last stride (hop 960) and 2 kbit/s."""
+    from transformers import HiggsAudioV2TokenizerConfig, HiggsAudioV2TokenizerModel
+
+    ratios = [8, 5, 4, 2, 3]
+    acoustic = {"model_type": "dac", "downsampling_ratios": ratios, "upsampling_ratios": ratios}
+    widths = (
+        {"encoder_hidden_size": 4, "decoder_hidden_size": 64, "hidden_size": 32}
+        if tiny
+        else {"encoder_hidden_size": 64, "decoder_hidden_size": 1024, "hidden_size": 256}
+    )
+    semantic: dict[str, Any] = {"model_type": "hubert", "mask_time_prob": 0.0}
+    if tiny:
+        semantic |= {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+        semantic |= {"conv_dim": [16] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2}
+    config = HiggsAudioV2TokenizerConfig(
+        target_bandwidths=[0.5, 1, 1.5, 2], acoustic_model_config=acoustic | widths, semantic_model_config=semantic
+    )
+    return HiggsCodec(built(lambda: HiggsAudioV2TokenizerModel(config), device))
+
+
+def built(make: Callable[[], Any], device: str) -> Any:
+    """A model with weights drawn where they are to be: on a CPU that takes longer than all that is measured."""
+    try:
+        with torch.device(device):
+            return make().to(device)
+    except Exception:  # some part of it can be built on a CPU only
+        traceback.print_exc()
+        return make().to(device)
 
 
 def bundled_prompt(template: str, frames: int = 0) -> Prompt:

@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from benchmarks import decode, in_parts
@@ -18,6 +19,21 @@ def test_a_frame_is_timed_between_reports_of_eight_and_not_by_the_one_that_finis
 
     monkeypatch.setattr(decode, "clock", lambda: now[0])
     assert decode.our_frame_ms(SimpleNamespace(decode=reports), [], "cpu") == pytest.approx(2.0)
+
+
+def test_first_audio_is_timed_from_the_prompt_to_the_samples_and_waits_for_all_that_a_frame_looks_at(engine):
+    audio, given = decode.FirstAudio(engine.codec), []
+
+    def reports(_):
+        for frames in (audio.frames - 1, audio.frames):
+            given.append(frames)
+            yield SimpleNamespace(frames=[frames], values=lambda _, frames=frames: np.zeros((8, frames), np.int64))
+        raise AssertionError("it goes on when it has what it needs")
+
+    decoder = SimpleNamespace(decode=reports)
+    assert audio.ms(decoder, None, "cpu") > 0
+    assert given == [audio.frames - 1, audio.frames]
+    assert decoder.first_frames == audio.frames == audio._ahead + 1
 
 
 def test_parts_are_written_as_they_end_and_left_out_beyond_the_limit(monkeypatch, tmp_path):

@@ -368,13 +368,14 @@ def test_weights_are_taken_over_without_standing_in_memory_twice():
     assert peak_memory_bytes("cpu") - with_model < 0.5 * weights
 
 
-def test_a_gpus_pace_gives_the_same_codes(decoder, forms):
-    paced = Decoder(load(), slots=3)
+@pytest.mark.parametrize("first_frames", [8, 11])
+def test_a_gpus_pace_gives_the_same_codes(decoder, forms, first_frames):
+    paced = Decoder(load(), slots=3, first_frames=first_frames)
     paced._frames_a_launch, paced._launches_ahead = 8, 1
     requests = [Request(item, Sampling(seed=seed), 30 + seed) for seed, item in enumerate([*forms.values()] * 2)]
     assert same(run(paced, requests), run(decoder, requests))
     frames = [progress.frames for progress in paced.decode(requests[:1])]
-    assert frames[:2] == [[8], [16]], "the first report comes when eight frames are complete"
+    assert frames[:2] == [[first_frames], [first_frames + 8]], "the first report comes when they are complete"
 
 
 def test_queries_of_a_prompt_that_share_keys_stand_together():

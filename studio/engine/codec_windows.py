@@ -42,7 +42,8 @@ class CodecWindows:
         self._recordings: dict[int, Run] = {}
         device = codec.model.device
         if record is None and device.type == "cuda":
-            record = partial(recorded, pool=torch.cuda.graph_pool_handle())
+            # Frames are made beside it, by recordings of their own.
+            record = partial(recorded, pool=torch.cuda.graph_pool_handle(), stream=torch.cuda.Stream(device))
         if record is None:
             return
         longest = 2 * PIECE_FRAMES + 2 * reach.exact_frames
@@ -54,6 +55,11 @@ class CodecWindows:
         except RuntimeError as problem:
             self._recordings.clear()
             logger.warning("No CUDA graph of the codec (%s): windows are decoded kernel by kernel.", problem)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Frames of the windows that are recorded."""
+        return tuple(self._recordings)
 
     def decode(self, codes: Codes) -> Audio:
         """Sound of a window that more will follow: as of the codec, but for what no window's end can know.

@@ -5,6 +5,7 @@ takes an order of magnitude longer than the card needs to run them.
 """
 
 import logging
+import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,38 +15,46 @@ from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
+_one_at_a_time = threading.Lock()  # a process can record one graph at a time
+
 WARM_UP_RUNS = 2  # libraries choose kernels and allocate workspaces on first use, which capture forbids
 
 
 @contextmanager
 def capturing(graph: torch.cuda.CUDAGraph, **how: Any) -> Iterator[None]:
     """`torch.cuda.graph`, which leaves the stream of a capture that fails as the current one: here it is put back."""
-    here = torch.cuda.current_stream()
-    try:
-        with torch.cuda.graph(graph, **how):
-            yield
-    finally:
-        torch.cuda.set_stream(here)
+    with _one_at_a_time:
+        here = torch.cuda.current_stream()
+        try:
+            with torch.cuda.graph(graph, **how):
+                yield
+        finally:
+            torch.cuda.set_stream(here)
 
 
-def recorded(run: Callable[[Tensor], Tensor], example: Tensor, pool: Any = None) -> Callable[[Tensor], Tensor]:
+def recorded(
+    run: Callable[[Tensor], Tensor], example: Tensor, pool: Any = None, stream: torch.cuda.Stream | None = None
+) -> Callable[[Tensor], Tensor]:
     """`run` as one launch, for inputs of the example's shape. What it returns is overwritten by the next call.
 
     Args:
         run: Does not look at a value on the host.
         example: On the device.
         pool: Memory that recordings share which never run at the same time.
+        stream: Where to record. What is to run beside other recordings needs one of its own: the scratch memory of
+            torch's products belongs to thread and stream, and a recording keeps to it.
     """
-    own = example.clone()
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(WARM_UP_RUNS):
-            run(own)
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with capturing(graph, pool=pool, capture_error_mode="thread_local"):
-        made = run(own)
+    with torch.cuda.device(example.device):
+        own = example.clone()
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UP_RUNS):
+                run(own)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with capturing(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+            made = run(own)
 
     def replay(given: Tensor) -> Tensor:
         own.copy_(given)

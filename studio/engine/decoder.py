@@ -66,6 +66,7 @@ class Decoder:
         quantize: str = "none",
         fixed_shapes: bool | None = None,
         fused: bool | None = None,
+        first_frames: int = FRAMES_BETWEEN_LOOKS,
     ) -> None:
         """Take over a `HiggsAudioV2ForConditionalGeneration`, with its device and dtype.
 
@@ -76,6 +77,7 @@ class Decoder:
             quantize: `none`, or `int8` for 8-bit weights.
             fixed_shapes: see `Batch`; None is right for the device.
             fused: take kernels of our own in a step; None is right for the device: see `Network.fuse`.
+            first_frames: what a GPU makes before its first report: as many as the first sound needs.
 
         Raises:
             BadSetting: there is no such `quantize`.
@@ -83,6 +85,7 @@ class Decoder:
         config = model.config
         self.num_codebooks: int = config.num_codebooks
         self.slots = slots
+        self.first_frames = first_frames
         self._audio_tokens = (config.audio_token_id, config.audio_delay_token_id)
         self._opening_token = config.audio_bos_token_id
         self._longest = config.max_position_embeddings
@@ -165,7 +168,8 @@ class Decoder:
                 continue  # cancelled before the first prompt was in
             frames = self._frames_a_launch
             if self._launches_ahead and all(row.steps_asked == 0 for row in speaking):
-                frames += self.num_codebooks - 1  # until then no frame is complete, and nobody waits for a report
+                # Nobody waits for a report that no sound can be made of; the delay completes frames later.
+                frames = self.first_frames + self.num_codebooks - 1
             launches.append(_Launch(batch, list(speaking), frames))
             if len(launches) <= self._launches_ahead:
                 continue

@@ -20,7 +20,7 @@ from transformers import AutoTokenizer, HiggsAudioV2ForConditionalGeneration, Pr
 from studio.audio import Audio
 from studio.checkpoints import Checkpoint, locate, tokenizer_of
 from studio.codecs.higgs import HiggsCodec
-from studio.codecs.streaming import reach_of
+from studio.codecs.streaming import first_piece_frames, reach_of
 from studio.codes import Codes
 from studio.engine import cpu_draws, cpu_kernels, cpu_step
 from studio.engine.codec_windows import CodecWindows
@@ -67,9 +67,10 @@ class LocalEngine:
             stream_end=config.audio_stream_eos_id,
             longest=min(config.max_position_embeddings, LONGEST_PROMPT),
         )
-        self._decoder = Decoder(model, quantize=quantize)
-        self._guard = Guard(codec)
         self._reach = reach_of(codec)
+        first_frames = self._reach.heard_frames + first_piece_frames(self._reach, 0.0, codec.frame_rate)
+        self._decoder = Decoder(model, quantize=quantize, first_frames=first_frames)
+        self._guard = Guard(codec)
         self._windows = CodecWindows(codec, self._reach)
         self._beside = BesideTheLoop(codec.model.device)
         self._lock = threading.Lock()
