@@ -182,7 +182,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--part", type=int, nargs=2, default=(0, 1), metavar=("I", "N"), help="of N processes the Ith")
     parser.add_argument("--minutes", type=float, default=math.inf, help="by the clock, after which no shard is begun")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1, help="of this process; several of them must share the cores")
     options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
     options.folder.mkdir(parents=True, exist_ok=True)
     codec = HiggsCodec.load(options.tokenizer, options.device)
     facts = {"frame_rate": codec.frame_rate, "codebook_size": codec.codebook_size}
