@@ -109,6 +109,9 @@ def evaluate_speech(
     figures: dict[str, object] = {"lines": len(items), "stop": _stop(items, takes)}
     for name, clips in versions.items():
         figures[name] = _version_figures(clips, candidates, voices)
+    untouched = [voice_embedding(each) for each in references]  # how well the measure tells voices apart at its best
+    own = [_is_own(item.original, index, untouched) for index, item in enumerate(items)]
+    figures["original"] = {"own_voice_closest_share": round(fmean(own), 4)}
     figures["phone_error_rate"] = (
         _phone_error_rates(items, {"original": [item.original for item in items], **versions}, recogniser)
         if recogniser
@@ -137,15 +140,20 @@ def _version_figures(
         rows = cepstra(clip)
         ranks.append(rank_of_first(rows, texts))
         distortions.append(mel_cepstral_distortion(rows, texts[0]))
-        first = index - index % VOICES_COMPARED
-        compared = voices[first : first + VOICES_COMPARED]
-        own.append(len(compared) > 1 and closest_voice(voice_embedding(clip), compared) == index - first)
+        own.append(_is_own(clip, index, voices))
     return {
         "right_text_share": round(fmean(rank == 1 for rank in ranks), 4),
         "right_text_mean_rank": round(fmean(ranks), 3),
         "mel_cepstral_distortion_db": round(fmean(distortions), 3) if distortions else 0.0,
         "own_voice_closest_share": round(fmean(own), 4),
     }
+
+
+def _is_own(clip: Audio, index: int, voices: Sequence[np.ndarray]) -> bool:
+    """Whether the clip of an item is closest to its own voice among those it is compared with."""
+    first = index - index % VOICES_COMPARED
+    compared = voices[first : first + VOICES_COMPARED]
+    return len(compared) > 1 and closest_voice(voice_embedding(clip), compared) == index - first
 
 
 def _stop(items: Sequence[Item], takes: Sequence[Take | None]) -> float:
