@@ -132,9 +132,8 @@ def test_sound_would_be_wrong_if_it_were_given_a_frame_earlier(engine: LocalEngi
         worst = np.maximum(worst, frames[: len(worst)])
     assert worst[reach.exact_frames :].max() < SEAM_DB - 30
     assert worst[reach.heard_frames :].max() < SEAM_DB
-    assert worst[reach.heard_frames - 1] > SEAM_DB - 8, (
-        "measured with codes by chance, a little before it would be heard"
-    )
+    # measured with codes by chance; of the model's own speech a frame less would err by up to -57 dB
+    assert worst[reach.heard_frames - 1] > SEAM_DB - 8
     assert worst[0] > -20
 
 

@@ -20,7 +20,7 @@ from studio.codes import Codec, Codes
 
 PIECE_FRAMES = 24  # of the longest piece: there the context costs as much as the piece
 SLOW_FIRST_FRAMES = 8  # of the first piece, where no first piece lasts until the next is made
-UNHEARD_DB = -76.0  # beside the sound as a whole: a sixth of the error that a seam may have
+UNHEARD_DB = -80.0  # beside the sound as a whole, of codes by chance: a seam of speech may err ten times as much
 PROBE_FRAMES, PROBE_STEPS = 32, 8  # as many steps a frame in which an error is looked for
 RESERVE = 2.0  # a piece is to last so many times as long as making the next one takes
 

@@ -32,6 +32,16 @@ def capturing(graph: torch.cuda.CUDAGraph, **how: Any) -> Iterator[None]:
             torch.cuda.set_stream(here)
 
 
+@contextmanager
+def aside() -> Iterator[None]:
+    """A stream of its own for trial runs, as torch asks for before a recording; the two streams wait for each other."""
+    here, side = torch.cuda.current_stream(), torch.cuda.Stream()
+    side.wait_stream(here)
+    with torch.cuda.stream(side):
+        yield
+    here.wait_stream(side)
+
+
 def recorded(
     run: Callable[[Tensor], Tensor], example: Tensor, pool: Any = None, stream: torch.cuda.Stream | None = None
 ) -> Callable[[Tensor], Tensor]:
@@ -46,12 +56,9 @@ def recorded(
     """
     with torch.cuda.device(example.device):
         own = example.clone()
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
+        with aside():
             for _ in range(WARM_UP_RUNS):
                 run(own)
-        torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         with capturing(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
             made = run(own)
@@ -101,13 +108,10 @@ class StepGraphs:
         self._graphs[shape].replay()
 
     def _record(self, step: Callable[[], None], back: Callable[[], None]) -> torch.cuda.CUDAGraph:
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
+        with aside():
             for _ in range(WARM_UP_RUNS):
                 step()
                 back()  # else the trial runs would walk past the end of the cache
-        torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()

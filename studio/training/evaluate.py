@@ -19,8 +19,10 @@ from studio.training.codec_evaluation import evaluate_codec
 from studio.training.corpus import plan, spoken
 from studio.training.evaluation_page import spectrogram_page
 from studio.training.recogniser import FILE as RECOGNISER
-from studio.training.recogniser import load
+from studio.training.recogniser import load as load_recogniser
 from studio.training.speech_evaluation import evaluate_speech, evaluate_turns, plan_items, speak_items
+from studio.training.voice_measure import FILE as VOICE_MEASURE
+from studio.training.voice_measure import load as load_voice_measure
 
 PICTURED_LINES = 12
 
@@ -53,6 +55,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=40, help="for the codecs; 0: they are not measured")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--recogniser", type=Path, default=RECOGNISER)
+    parser.add_argument("--voice-measure", type=Path, default=VOICE_MEASURE)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--page", type=Path, help="where to write spectrograms")
@@ -86,9 +89,10 @@ def _speech_figures(options: argparse.Namespace) -> dict[str, object]:
     engine = LocalEngine.load(checkpoint, tokenizer=options.tokenizer, device="cpu")
     items = plan_items(options.sentences, options.seed)
     takes = speak_items(engine, items, options.seed)
-    recogniser = load(options.recogniser) if options.recogniser.is_file() else None
-    figures = evaluate_speech(items, takes, engine.codec, recogniser)
-    figures["turns"] = evaluate_turns(engine, items, options.seed)
+    recogniser = load_recogniser(options.recogniser) if options.recogniser.is_file() else None
+    measure = load_voice_measure(options.voice_measure) if options.voice_measure.is_file() else None
+    figures = evaluate_speech(items, takes, engine.codec, recogniser, measure)
+    figures["turns"] = evaluate_turns(engine, items, measure, options.seed)
     if options.page:
         rows = []
         for item, take in zip(items[:PICTURED_LINES], takes[:PICTURED_LINES], strict=True):

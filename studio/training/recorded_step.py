@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from studio.engine.cuda_graph import capturing
+from studio.engine.cuda_graph import aside, capturing
 
 TRIALS = 4  # before a recording: libraries make their plans, optimisers their state
 
@@ -38,7 +38,8 @@ class RecordedStep:
             return self._step(*inputs)
         if self._graph is None and self._trials < TRIALS:
             self._trials += 1
-            return self._aside(inputs)
+            with aside():
+                return self._step(*inputs).clone()
         if self._graph is None:
             self._record(inputs)
         for own, given in zip(self._inputs, inputs, strict=True):
@@ -46,15 +47,6 @@ class RecordedStep:
         assert self._graph is not None
         self._graph.replay()
         return self._told.clone()
-
-    def _aside(self, inputs: Iterable[Tensor]) -> Tensor:
-        """A run on a stream of its own, as torch asks for before a recording."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            told = self._step(*inputs).clone()
-        torch.cuda.current_stream().wait_stream(stream)
-        return told
 
     def _record(self, inputs: Iterable[Tensor]) -> None:
         """Record without running; the inputs' places are the recording's own."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from studio.audio import Audio
+from studio.audio import Audio, joined
 from studio.codecs.higgs import HiggsCodec
 from studio.conversation import Conversation, Line, Speaker
 from studio.engine.local import LocalEngine
@@ -19,9 +19,10 @@ from studio.speech import SpeechRequest
 from studio.takes import Stop, Take
 from studio.training.corpus import Gender, Utterance, a_voice, is_held_out, spoken
 from studio.training.espeak import EspeakVoice
-from studio.training.likeness import cepstra, closest_voice, mel_cepstral_distortion, rank_of_first, voice_embedding
+from studio.training.likeness import cepstra, mel_cepstral_distortion, rank_of_first
 from studio.training.recogniser import Recogniser, edits, phone_errors, phones_of
 from studio.training.sentences import sentence
+from studio.training.voice_measure import VoiceMeasure, rank_of_own
 from studio.voices import Reference, Voice
 
 RATE = 24_000  # Hz
@@ -30,6 +31,8 @@ VOICES_COMPARED = 10
 LINE_WORDS, REFERENCE_WORDS = (3, 12), (4, 9)
 OVERLONG = 1.5  # times the original's length
 WHISPER = "openai/whisper-base.en"
+NO_MEASURE = "n/a: there is no measure of voices; make it with python -m studio.training.voice_measure"
+NO_RECOGNISER = "n/a: there is no recogniser; make it with python -m studio.training.recogniser"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +50,12 @@ class Item:
     def speaker(self) -> Speaker:
         """The voice to be cloned."""
         return Speaker("", Voice(reference=self.reference))
+
+    @property
+    def reference_audio(self) -> Audio:
+        """What the clone is made from."""
+        assert self.reference.audio is not None
+        return self.reference.audio
 
     @property
     def conversation(self) -> Conversation:
@@ -95,30 +104,31 @@ def _spoken(engine: LocalEngine, request: SpeechRequest) -> list[Take | None]:
 
 
 def evaluate_speech(
-    items: Sequence[Item], takes: Sequence[Take | None], codec: HiggsCodec, recogniser: Recogniser | None
+    items: Sequence[Item],
+    takes: Sequence[Take | None],
+    codec: HiggsCodec,
+    recogniser: Recogniser | None,
+    measure: VoiceMeasure | None,
 ) -> dict[str, object]:
-    """Figures over all items, with those of the codec's round trip of the original beside them."""
-    round_trips = [codec.decode(codec.encode(item.original)) for item in items]
-    versions = {
-        "spoken": [take.audio if take else None for take in takes],
-        "codec_round_trip": list[Audio | None](round_trips),
+    """Figures over all items, with those of the codec's round trip and of the original beside them."""
+    clips = [take.audio if take else None for take in takes]
+    versions: dict[str, list[Audio | None]] = {
+        "spoken": clips,
+        "codec_round_trip": [_round_trip(codec, item.original) for item in items],
     }
     candidates = [_candidates(item) for item in items]
-    references = [item.reference.audio for item in items if item.reference.audio]
-    voices = [voice_embedding(codec.decode(codec.encode(each))) for each in references]  # the codec colours both
     figures: dict[str, object] = {"lines": len(items), "stop": _stop(items, takes)}
-    for name, clips in versions.items():
-        figures[name] = _version_figures(clips, candidates, voices)
-    untouched = [voice_embedding(each) for each in references]  # how well the measure tells voices apart at its best
-    own = [_is_own(item.original, index, untouched) for index, item in enumerate(items)]
-    figures["original"] = {"own_voice_closest_share": round(fmean(own), 4)}
-    figures["phone_error_rate"] = (
-        _phone_error_rates(items, {"original": [item.original for item in items], **versions}, recogniser)
-        if recogniser
-        else "n/a: there is no recogniser; make it with python -m studio.training.recogniser"
-    )
-    figures["word_error_rate"] = word_error_rate([item.text for item in items], versions["spoken"])
+    for name, its in versions.items():
+        figures[name] = _text_figures(its, candidates)
+    versions = {"original": [item.original for item in items], **versions}
+    figures["own_voice"] = _own_voices(items, versions, codec, measure) if measure else NO_MEASURE
+    figures["phone_error_rate"] = _phone_error_rates(items, versions, recogniser) if recogniser else NO_RECOGNISER
+    figures["word_error_rate"] = word_error_rate([item.text for item in items], clips)
     return figures
+
+
+def _round_trip(codec: HiggsCodec, audio: Audio) -> Audio:
+    return codec.decode(codec.encode(audio))
 
 
 def _candidates(item: Item) -> list[np.ndarray]:
@@ -127,33 +137,48 @@ def _candidates(item: Item) -> list[np.ndarray]:
     return [cepstra(audio) for audio in (item.original, *others)]
 
 
-def _version_figures(
-    clips: Sequence[Audio | None], candidates: Sequence[list[np.ndarray]], voices: Sequence[np.ndarray]
-) -> dict[str, float]:
-    """Right texts, distortion and own voice. A line that was not heard counts as wrong in all but the distortion."""
-    ranks, distortions, own = [], [], []
-    for index, (clip, texts) in enumerate(zip(clips, candidates, strict=True)):
+def _text_figures(clips: Sequence[Audio | None], candidates: Sequence[list[np.ndarray]]) -> dict[str, float]:
+    """Right texts and distortion. A line that was not heard counts as wrong in all but the distortion."""
+    ranks, distortions = [], []
+    for clip, texts in zip(clips, candidates, strict=True):
         if clip is None:
             ranks.append(len(texts))
-            own.append(False)
             continue
         rows = cepstra(clip)
         ranks.append(rank_of_first(rows, texts))
         distortions.append(mel_cepstral_distortion(rows, texts[0]))
-        own.append(_is_own(clip, index, voices))
     return {
         "right_text_share": round(fmean(rank == 1 for rank in ranks), 4),
         "right_text_mean_rank": round(fmean(ranks), 3),
         "mel_cepstral_distortion_db": round(fmean(distortions), 3) if distortions else 0.0,
-        "own_voice_closest_share": round(fmean(own), 4),
     }
 
 
-def _is_own(clip: Audio, index: int, voices: Sequence[np.ndarray]) -> bool:
-    """Whether the clip of an item is closest to its own voice among those it is compared with."""
-    first = index - index % VOICES_COMPARED
-    compared = voices[first : first + VOICES_COMPARED]
-    return len(compared) > 1 and closest_voice(voice_embedding(clip), compared) == index - first
+def _own_voices(
+    items: Sequence[Item], versions: dict[str, list[Audio | None]], codec: HiggsCodec, measure: VoiceMeasure
+) -> dict[str, dict[str, float]]:
+    """How well each version keeps its voice. What passed the codec is held against references that passed it, too."""
+    plain = [measure.embedding(item.reference_audio) for item in items]
+    coded = [measure.embedding(_round_trip(codec, item.reference_audio)) for item in items]
+    return {
+        name: own_voice_figures(clips, plain if name == "original" else coded, measure)
+        for name, clips in versions.items()
+    }
+
+
+def own_voice_figures(
+    clips: Sequence[Audio | None], references: Sequence[np.ndarray], measure: VoiceMeasure
+) -> dict[str, float]:
+    """How often a clip lies nearest to its own reference among ten, and its mean rank; nothing heard is the last."""
+    ranks = []
+    for index, clip in enumerate(clips):
+        first = index - index % VOICES_COMPARED
+        compared = references[first : first + VOICES_COMPARED]
+        ranks.append(rank_of_own(measure.embedding(clip), compared, index - first) if clip else len(compared))
+    return {
+        "closest_share": round(fmean(rank == 1 for rank in ranks), 4),
+        "mean_rank": round(fmean(ranks), 3),
+    }
 
 
 def _stop(items: Sequence[Item], takes: Sequence[Take | None]) -> float:
@@ -211,26 +236,42 @@ def _plain_words(text: str) -> list[str]:
     return re.findall(r"[a-z']+|\d+", text.lower())
 
 
-def evaluate_turns(engine: LocalEngine, items: Sequence[Item], seed: int = 0) -> dict[str, object]:
+def evaluate_turns(
+    engine: LocalEngine, items: Sequence[Item], measure: VoiceMeasure | None, seed: int = 0
+) -> dict[str, object]:
     """Two-speaker lines in one breath: do both halves sound more like their own reference than like the other's?
 
-    The cut is where the originals would part, by their shares of the whole.
+    The cut is where the originals would part, by their shares of the whole. Beside the spoken lines stand the codec's
+    round trips of the joined originals: more cannot be had.
     """
     pairs = list(zip(items[0::2], items[1::2], strict=False))
+    if not measure or not pairs:
+        return {"pairs": len(pairs), "both_halves_right_share": NO_MEASURE if pairs else "n/a: one line only"}
     conversations = [
         Conversation((Line(0, first.text), Line(1, second.text)), (first.speaker, second.speaker))
         for first, second in pairs
     ]
     takes = _spoken(engine, SpeechRequest(tuple(conversations), Sampling(seed=seed), way="breath"))
-    right = [take is not None and _turned(pair, take.audio) for pair, take in zip(pairs, takes, strict=True)]
-    return {"pairs": len(pairs), "both_halves_right_share": round(fmean(right), 4) if right else "n/a: one line only"}
+    references = [
+        [measure.embedding(_round_trip(engine.codec, item.reference_audio)) for item in pair] for pair in pairs
+    ]
+    trips = [_round_trip(engine.codec, joined([item.original for item in pair])) for pair in pairs]
+
+    def share(clips: Sequence[Audio | None]) -> float:
+        told = zip(pairs, clips, references, strict=True)
+        return round(fmean(clip is not None and _turned(pair, clip, its, measure) for pair, clip, its in told), 4)
+
+    return {
+        "pairs": len(pairs),
+        "both_halves_right_share": share([take.audio if take else None for take in takes]),
+        "codec_round_trip_share": share(trips),
+    }
 
 
-def _turned(pair: tuple[Item, Item], audio: Audio) -> bool:
-    voices = [voice_embedding(item.reference.audio) for item in pair if item.reference.audio]
+def _turned(pair: tuple[Item, Item], audio: Audio, references: Sequence[np.ndarray], measure: VoiceMeasure) -> bool:
     share = pair[0].original.length / sum(item.original.length for item in pair)
     cut = round(audio.length * share)
     halves = Audio(audio.samples[:, :cut], audio.sample_rate), Audio(audio.samples[:, cut:], audio.sample_rate)
     if min(half.length for half in halves) == 0:
         return False
-    return all(closest_voice(voice_embedding(half), voices) == index for index, half in enumerate(halves))
+    return all(rank_of_own(measure.embedding(half), references, own) == 1 for own, half in enumerate(halves))

@@ -26,6 +26,7 @@ from transformers import (
 )
 from transformers.models.dac.modeling_dac import Snake1d
 
+from studio.training.losses import SPEECH_LEVEL
 from studio.training.pitch_track import PitchTrack
 from studio.training.timed_speech import PHONE_CLASSES
 
@@ -35,7 +36,6 @@ CODEBOOKS, CODEBOOK_SIZE = 8, 1024
 LEVELS, CODE_DIMENSIONS = 4, 5  # of a codebook's grid: 4 ** 5 codes
 WIDEST = 1.8  # of what is rounded to -1.5, -0.5, 0.5 or 1.5
 DEVIATION = 1.1  # of evenly used levels
-LEVEL = 0.07  # root mean square of the corpus
 
 
 def small_config(width: int = 512) -> HiggsAudioV2TokenizerConfig:
@@ -114,9 +114,9 @@ def begin_with_principal_components(model: HiggsAudioV2TokenizerModel, audio: Te
         layer.bias.zero_()
     encoder.conv1.weight[0] = 0
     encoder.conv1.weight[0, 0, 3] = 1
-    encoder.conv1.weight.div_(LEVEL)  # loud enough for the snakes of residual branches to bend it
+    encoder.conv1.weight.div_(SPEECH_LEVEL)  # loud enough for the snakes of residual branches to bend it
     decoder.conv2.weight.zero_()
-    decoder.conv2.weight[0, 0, 3] = LEVEL
+    decoder.conv2.weight[0, 0, 3] = SPEECH_LEVEL
     hidden = encoder.conv1(audio)
     for down, up in zip(encoder.block, reversed(decoder.block), strict=True):
         for unit in (down.res_unit1, down.res_unit2, down.res_unit3, down.snake1):
@@ -307,7 +307,7 @@ class PeriodDiscriminator(nn.Module):
     def forward(self, audio: Tensor) -> list[Tensor]:
         """What each layer says, the judgement last. Shape: `[B, N]` to several `[B, C, frames, period]`."""
         whole = audio[:, : audio.shape[1] // self.period * self.period]
-        return _said(self.layers, whole.view(len(audio), 1, -1, self.period) / LEVEL)
+        return _said(self.layers, whole.view(len(audio), 1, -1, self.period) / SPEECH_LEVEL)
 
 
 def _said(layers: nn.ModuleList, hidden: Tensor) -> list[Tensor]:
