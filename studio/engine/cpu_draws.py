@@ -12,6 +12,7 @@ from studio.engine.sampler import (
     FIRST_MULTIPLIER,
     GOLDEN,
     SECOND_MULTIPLIER,
+    SHORTLIST,
     UNIFORM_BITS,
     Plan,
     SamplerState,
@@ -22,8 +23,6 @@ from studio.engine.sampler import (
 )
 from studio.sampling import Sampling
 
-BINS = 256
-BINS_A_UNIT = np.float32(16)  # the likeliest code stands in bin 0, one e times less likely in bin 16
 LEAST_SCORE = np.float32(-87.0)  # what is less likely than e^-87 is never drawn
 
 
@@ -144,37 +143,43 @@ def _draw_raw(logits: np.ndarray, chance: np.float32, sums: np.ndarray) -> int:
 def _likeliest(logits: np.ndarray, temperature: np.float32, wanted: int, codes: np.ndarray, scores: np.ndarray) -> int:
     """The `wanted` likeliest codes and those as likely as the last, likeliest first. Returns how many.
 
-    They are counted into bins by their distance from the highest; only what lies in the first bins is sorted.
+    Of the highest logits of `SHORTLIST` heaps of codes, the one in place `wanted` is no higher than that in place
+    `wanted` of all: only the few codes that reach it are sorted.
     """
     size = len(logits)
-    highest = logits[0]
+    tops, descending = np.full(SHORTLIST, -np.inf, np.float32), np.empty(SHORTLIST, np.float32)
+    for start in range(0, size, SHORTLIST):
+        for heap in range(min(SHORTLIST, size - start)):
+            tops[heap] = logits[start + heap] if logits[start + heap] > tops[heap] else tops[heap]  # NaN never is
+    kept = 0
+    for top in tops:
+        if kept < wanted or top > descending[kept - 1]:
+            kept = min(kept + 1, wanted)
+            place = kept - 1
+            while place > 0 and descending[place - 1] < top:
+                descending[place] = descending[place - 1]
+                place -= 1
+            descending[place] = top
+    highest = descending[0]
+    least = (descending[kept - 1] - highest) / temperature
+    every = np.empty(size, np.float32)
     for code in range(size):
-        highest = max(highest, logits[code])
-    counts = np.zeros(BINS, np.int64)
-    bins = np.empty(size, np.int32)
-    scale = BINS_A_UNIT / temperature
-    for code in range(size):
-        distance = (highest - logits[code]) * scale
-        bins[code] = np.int32(distance) if distance < BINS - 1 else np.int32(BINS - 1)  # NaN is furthest
-    for code in range(size):
-        if bins[code] < BINS - 1:  # most codes are far away, and counting them one on top of the other takes longest
-            counts[bins[code]] += 1
-    furthest, within = 0, counts[0]
-    while within < wanted and furthest < BINS - 1:
-        furthest += 1
-        within += counts[furthest]
+        every[code] = (logits[code] - highest) / temperature
     found = 0
     for code in range(size):
-        if bins[code] <= furthest:
-            score = (logits[code] - highest) / temperature
+        if every[code] >= least:
             place = found
-            while place > 0 and scores[place - 1] < score:
+            while place > 0 and scores[place - 1] < every[code]:
                 scores[place], codes[place] = scores[place - 1], codes[place - 1]
                 place -= 1
-            scores[place], codes[place] = score, code
+            scores[place], codes[place] = every[code], code
             found += 1
-    while found > wanted and scores[found - 1] < scores[wanted - 1]:
-        found -= 1
+            while found > wanted and scores[found - 1] < scores[wanted - 1]:
+                found -= 1
+            if found >= wanted:
+                least = scores[wanted - 1]
+    if found == 0:  # none of them is a number
+        codes[0], scores[0], found = 0, 0, 1
     return found
 
 

@@ -4,8 +4,9 @@ Checkpoints are published in bfloat16, so nothing is lost, and half the bytes of
 once a frame and used for a row or a few, so the bytes are the time. Each output is one chain of multiply-adds over
 the inputs in their order, whatever rows stand beside it, so a row's bits do not depend on its batch.
 
-Numba's own loops left half the machine idle here: they kept the sums in memory. So the innermost tile, up to four
-rows by four vectors of outputs, is written in the compiler's language, where sums stay in registers.
+Numba's own loops left half the machine idle here: they kept the sums in memory. So the innermost tile, up to six
+rows by four vectors of outputs, is written in the compiler's language, where sums stay in registers; it asks for the
+weights some inputs ahead. (Making a block's weights float32 once for many rows won no more than a tenth.)
 """
 
 from collections.abc import Callable
@@ -21,29 +22,40 @@ from studio.engine.cpu_kernels import compiled
 
 LANES, VECTORS = 16, 4
 BLOCK = LANES * VECTORS  # outputs of a tile
+AHEAD = 32  # inputs: 4 KB of weights
+MOST_ROWS = 6  # of a tile
+
+
+def vectors_together(rows: int, features: str) -> int:
+    """How many vectors of outputs a tile of so many rows sums at once, so that the sums stay in registers.
+
+    Args:
+        rows: 1 to `MOST_ROWS`.
+        features: Of the processor, as LLVM names them. With AVX-512 a vector is one of 32 registers, else several.
+    """
+    if "+avx512f" in features.split(","):
+        return VECTORS
+    return {1: VECTORS, 2: VECTORS // 2}.get(rows, 1)
+
 
 WHOLE, HALF, FLOAT = ir.IntType(64), ir.VectorType(ir.IntType(16), LANES), ir.VectorType(ir.FloatType(), LANES)
 WORDS = ir.VectorType(ir.IntType(32), LANES)
-MULTIPLY_ADD = "llvm.fmuladd.v16f32"
 
 
 def packed(weight: torch.Tensor) -> np.ndarray | None:
     """Weights [out, in] in the order in which a tile reads them, if bfloat16 holds them exactly.
 
     Returns:
-        uint16 [ceil(out / BLOCK), in, BLOCK]: the bits of bfloat16, outputs filled up with zeros.
+        uint16 [ceil(out / BLOCK), VECTORS, in, LANES]: the bits of bfloat16, outputs filled up with zeros.
     """
     halves = weight.bfloat16()
     if weight.dtype not in (torch.float32, torch.bfloat16) or not torch.equal(halves.to(weight.dtype), weight):
         return None
     outputs, inputs = weight.shape
     blocks = -(-outputs // BLOCK)
-    order = np.zeros((blocks, inputs, BLOCK), np.uint16)
-    bits = halves.contiguous().view(torch.int16).numpy().view(np.uint16)
-    for block in range(blocks):
-        part = bits[block * BLOCK : (block + 1) * BLOCK]
-        order[block, :, : len(part)] = part.T
-    return order
+    bits = np.zeros((blocks * BLOCK, inputs), np.uint16)
+    bits[:outputs] = halves.contiguous().view(torch.int16).numpy().view(np.uint16)
+    return np.ascontiguousarray(bits.reshape(blocks, VECTORS, LANES, inputs).swapaxes(2, 3))
 
 
 def product(x: torch.Tensor, weights: np.ndarray, outputs: int) -> torch.Tensor:
@@ -69,7 +81,10 @@ def _tile_of(rows: int) -> Callable[..., None]:
             arrays = zip(signature.args[:2], given[:2], strict=True)
             sums, x = (context.make_array(kind)(context, builder, value) for kind, value in arrays)
             data = builder.inttoptr(given[2], ir.IntType(16).as_pointer())
-            _write_tile(builder, rows, sums, x, data, *given[3:])
+            *_, features = context.codegen().magic_tuple()  # what the code is made for
+            together = vectors_together(rows, features)
+            for vector in range(0, VECTORS, together):
+                _write_tile(builder, rows, range(vector, vector + together), sums, x, data, *given[3:])
             return context.get_dummy_value()
 
         return types.void(sums, x, types.intp, types.intp, types.intp), generate
@@ -77,15 +92,15 @@ def _tile_of(rows: int) -> Callable[..., None]:
     return tile  # type: ignore[no-any-return]
 
 
-def _write_tile(builder: Any, rows: int, sums: Any, x: Any, weights: Any, row: Any, first: Any) -> None:
-    """Write the tile's code. `sums` [M, N], `x` [M, in], `weights` points to [in, BLOCK]; all contiguous."""
+def _write_tile(builder: Any, rows: int, vectors: range, sums: Any, x: Any, weights: Any, row: Any, first: Any) -> None:
+    """Write the code for some vectors of a tile. `sums` [M, N], `x` [M, in], `weights` points to [in, BLOCK]."""
     width, depth = builder.extract_value(sums.shape, 1), builder.extract_value(x.shape, 1)
     places, inputs = [], []
     for number in range(rows):
         at = builder.add(row, WHOLE(number))
         inputs.append(builder.gep(x.data, [builder.mul(at, depth)]))
         start = builder.add(builder.mul(at, width), first)
-        places += [_vector_at(builder, sums.data, start, vector, FLOAT) for vector in range(VECTORS)]
+        places += [_vector_at(builder, sums.data, start, vector, FLOAT) for vector in vectors]
     before = [builder.load(place, align=4) for place in places]
 
     entry, loop, done = builder.block, builder.append_basic_block("depth"), builder.append_basic_block("done")
@@ -93,10 +108,15 @@ def _write_tile(builder: Any, rows: int, sums: Any, x: Any, weights: Any, row: A
     builder.position_at_end(loop)
     k = builder.phi(WHOLE)
     running = [builder.phi(FLOAT) for _ in places]
-    after = _multiply_added(builder, running, inputs, weights, k)
+    factors = []
+    for vector in vectors:
+        start = builder.mul(builder.add(builder.mul(depth, WHOLE(vector)), k), WHOLE(LANES))
+        _ask_for(builder, weights, builder.add(start, WHOLE(AHEAD * LANES)))
+        factors.append(_widened(builder, _vector_at(builder, weights, start, 0, HALF)))
+    after = _multiply_added(builder, running, inputs, factors, k)
     following = builder.add(k, WHOLE(1))
-    for phi, start, end in zip([k, *running], [WHOLE(0), *before], [following, *after], strict=True):
-        phi.add_incoming(start, entry)
+    for phi, begin, end in zip([k, *running], [WHOLE(0), *before], [following, *after], strict=True):
+        phi.add_incoming(begin, entry)
         phi.add_incoming(end, loop)
     builder.cbranch(builder.icmp_signed("<", following, depth), loop, done)
     builder.position_at_end(done)
@@ -104,23 +124,35 @@ def _write_tile(builder: Any, rows: int, sums: Any, x: Any, weights: Any, row: A
         builder.store(value, place, align=4)
 
 
-def _multiply_added(builder: Any, running: list[Any], inputs: list[Any], weights: Any, k: Any) -> list[Any]:
+def _multiply_added(builder: Any, running: list[Any], inputs: list[Any], factors: list[Any], k: Any) -> list[Any]:
     """The sums after input `k`: each row's own times the block's weights for it."""
-    name = MULTIPLY_ADD
-    fused = builder.module.globals.get(name) or ir.Function(builder.module, ir.FunctionType(FLOAT, [FLOAT] * 3), name)
-    start = builder.mul(k, WHOLE(BLOCK))
-    factors = []
-    for vector in range(VECTORS):
-        bits = builder.load(_vector_at(builder, weights, start, vector, HALF), align=2)
-        shifted = builder.shl(builder.zext(bits, WORDS), WORDS([16] * LANES))  # bfloat16 is float32 cut short
-        factors.append(builder.bitcast(shifted, FLOAT))
+    fused = _named(builder, "llvm.fmuladd.v16f32", ir.FunctionType(FLOAT, [FLOAT] * 3))
     undefined, after = FLOAT(ir.Undefined), []
     for number, own in enumerate(inputs):
         one = builder.insert_element(undefined, builder.load(builder.gep(own, [k])), ir.IntType(32)(0))
         everywhere = builder.shuffle_vector(one, undefined, WORDS([0] * LANES))
-        sums = running[number * VECTORS : (number + 1) * VECTORS]
+        sums = running[number * len(factors) : (number + 1) * len(factors)]
         after += [builder.call(fused, [everywhere, factor, sum_]) for factor, sum_ in zip(factors, sums, strict=True)]
     return after
+
+
+def _widened(builder: Any, place: Any) -> Any:
+    """The weights at a vector's address as float32."""
+    bits = builder.load(place, align=2)
+    shifted = builder.shl(builder.zext(bits, WORDS), WORDS([16] * LANES))  # bfloat16 is float32 cut short
+    return builder.bitcast(shifted, FLOAT)
+
+
+def _ask_for(builder: Any, weights: Any, start: Any) -> None:
+    """Have an input's weights brought near. Beyond the end of the weights that does nothing."""
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    bring = _named(builder, "llvm.prefetch.p0", ir.FunctionType(ir.VoidType(), [byte, number, number, number]))
+    at = builder.bitcast(builder.gep(weights, [start]), byte)
+    builder.call(bring, [at, number(0), number(3), number(1)])  # to be read, kept near, data
+
+
+def _named(builder: Any, name: str, kind: ir.FunctionType) -> Any:
+    return builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
 
 
 def _vector_at(builder: Any, data: Any, start: Any, vector: int, kind: Any) -> Any:
@@ -128,7 +160,7 @@ def _vector_at(builder: Any, data: Any, start: Any, vector: int, kind: Any) -> A
     return builder.bitcast(builder.gep(data, [builder.add(start, WHOLE(vector * LANES))]), kind.as_pointer())
 
 
-_tile_of_1, _tile_of_2, _tile_of_3, _tile_of_4 = (_tile_of(rows) for rows in (1, 2, 3, 4))
+_tile_of_1, _tile_of_2, _tile_of_3, _tile_of_4, _tile_of_5, _tile_of_6 = (_tile_of(rows) for rows in range(1, 7))
 
 
 @compiled
@@ -149,13 +181,18 @@ def add_product(x: np.ndarray, weights: int, sums: np.ndarray) -> None:
 
 @compiled
 def _add_block(x: np.ndarray, weights: int, sums: np.ndarray, first: int) -> None:
-    rows, row = len(x), 0
-    while rows - row >= 4:
+    row = 0
+    while len(x) - row >= 6:
+        _tile_of_6(sums, x, weights, row, first)
+        row += 6
+    left = len(x) - row
+    if left == 5:
+        _tile_of_5(sums, x, weights, row, first)
+    elif left == 4:
         _tile_of_4(sums, x, weights, row, first)
-        row += 4
-    if rows - row == 3:
+    elif left == 3:
         _tile_of_3(sums, x, weights, row, first)
-    elif rows - row == 2:
+    elif left == 2:
         _tile_of_2(sums, x, weights, row, first)
-    elif rows - row == 1:
+    elif left == 1:
         _tile_of_1(sums, x, weights, row, first)
