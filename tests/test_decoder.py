@@ -205,7 +205,7 @@ def test_same_seed_gives_same_codes_alone_in_a_batch_and_again(decoder, forms):
 def test_nothing_is_compiled_once_the_decoder_stands(decoder, forms):
     prompt = next(iter(forms.values()))
     list(decoder.decode([Request(prompt, Sampling(seed=seed), 3) for seed in range(5)]))
-    kernels = (cpu_kernels.norm_rows, cpu_kernels.gate_rows, cpu_step._frame, cpu_draws._next_frame)
+    kernels = (cpu_kernels.norm_rows, cpu_kernels.gate_rows, cpu_step._frame, cpu_draws.draw_frame)
     assert [len(kernel.signatures) for kernel in kernels] == [1, 1, 1, 1]
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 
 from studio.engine import cpu_draws
+from studio.engine.cpu_step import ReadyRows
 from studio.engine.cuda_graph import StepGraphs
 from studio.engine.kv_cache import SHORTEST, KvCache, OwnLengths, SharedSpan, bucket
 from studio.engine.network import Network
@@ -54,7 +55,7 @@ class Batch:
             shape = (len(network.layers), slots, 2 * network.key_heads, SHORTEST, network.head_dim)
             self._cache = KvCache(shape, network.dtype, network.device)
             self._state = SamplerState.empty(slots, network.num_codebooks, network.device)
-            self._views: dict[tuple[int, int], SamplerState] = {}  # of some rows of the state
+            self._ready_rows: dict[tuple[int, int], ReadyRows] = {}  # from and to which
             self._positions = torch.zeros(slots, dtype=torch.int64, device=network.device)
             self._in_use = torch.zeros(slots, dtype=torch.int64, device=network.device)
         network.cover(self._cache.capacity)
@@ -183,20 +184,36 @@ class Batch:
                 step()
             else:
                 self._graphs.run((computed, span, plan), step, self._noted)
-        elif self._second_core is None or rows < WORTH_SHARING:
-            self._step_of(0, rows)
         else:
             half = (rows + 1) // 2
-            self._second_core.both(partial(self._step_of, 0, half), partial(self._step_of, half, rows))
+            self._at_once([(0, rows)] if rows < WORTH_SHARING else [(0, half), (half, rows)])
         self._lengths = [length + 1 for length in self._lengths]
         return self._state.codes[:rows]
+
+    def _at_once(self, parts: list[tuple[int, int]]) -> None:
+        """Draw one frame for the rows of one or two parts; of two at once where there are two cores."""
+        in_one_call = self._network.compiled is not None and not self._plan.full
+        steps = [self._ready(*part).step if in_one_call else partial(self._step_of, *part) for part in parts]
+        if self._second_core is not None and len(steps) == 2:
+            self._second_core.both(*steps)
+        else:
+            for step in steps:
+                step()
+
+    def _ready(self, start: int, stop: int) -> ReadyRows:
+        """Rows `start` to `stop`, ready for a frame in one compiled call."""
+        ready = self._ready_rows.get((start, stop))
+        if ready is None:
+            assert self._network.compiled is not None
+            tables, state = (self._network.cos, self._network.sin), self._state.rows(start, stop)
+            ready = ReadyRows(self._network.compiled, self._cache, tables, state, start, self._special)
+            self._ready_rows[start, stop] = ready
+        return ready.at(self._lengths[start:stop])
 
     @torch.inference_mode()
     def _step_of(self, start: int, stop: int) -> None:
         """Draw one frame for rows `start` to `stop`, by kernels whose bits for a row are the row's own."""
-        state = self._views.get((start, stop))
-        if state is None:
-            state = self._views[start, stop] = self._state.rows(start, stop)
+        state = self._state.rows(start, stop)
         places = OwnLengths(self._cache, self._network.cos, self._network.sin, self._lengths[start:stop], start)
         cpu_draws.next_frame(self._network.step(state.codes, places), state, self._plan, self._special)
 
@@ -212,6 +229,7 @@ class Batch:
 
     def _reserve(self, length: int) -> None:
         if self._cache.reserve(length):
+            self._ready_rows.clear()
             self._network.cover(self._cache.capacity)
             if self._graphs is not None:
                 self._graphs.forget()

@@ -49,12 +49,12 @@ def next_frame(logits: torch.Tensor, state: SamplerState, plan: Plan, special: S
         drawn = draw_sorted(scores, codes, chances, state)
     else:
         drawn = torch.empty(logits.shape[:2], dtype=torch.int64)
-    _next_frame(logits.numpy(), drawn.numpy(), special.begin, special.end, *state.arrays)
+    draw_frame(logits.numpy(), drawn.numpy(), special.begin, special.end, *state.arrays)
     return state.codes
 
 
 @compiled
-def _next_frame(
+def draw_frame(
     logits: np.ndarray,
     drawn: np.ndarray,
     begin: int,
@@ -72,6 +72,7 @@ def _next_frame(
     greedy: np.ndarray,
     short: np.ndarray,
 ) -> None:
+    """Draw what is not drawn yet, and move the state on: see `next_frame`. The state is in the order of its fields."""
     rows, codebooks, size = logits.shape
     candidates, scores = np.empty(size, np.int64), np.empty(size, np.float32)
     for row in range(rows):

@@ -1,17 +1,21 @@
-"""CPU step: a frame of some rows, from codes to logits, in one compiled call.
+"""CPU step: a frame of some rows, from codes to the next codes, in one compiled call.
 
-Python then says two things a frame and not three hundred. That is what lets two cores decode the halves of a batch:
+Python then says one thing a frame and not three hundred. That is what lets two cores decode the halves of a batch:
 both would need the interpreter, which only one may have, at every turn.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from studio.engine.cpu_draws import draw_frame
 from studio.engine.cpu_kernels import attend_rows, compiled, gate_rows, norm_rows
 from studio.engine.cpu_products import BLOCK, add_product
-from studio.engine.kv_cache import OwnLengths
+from studio.engine.kv_cache import KvCache, OwnLengths
+from studio.engine.sampler import SamplerState, SpecialCodes
+from studio.sampling import Sampling
 
 
 class CompiledStep:
@@ -19,12 +23,12 @@ class CompiledStep:
 
     def __init__(self, network: Any) -> None:
         """Take what a frame needs; weights are shared with the network."""
-        self._shape = (network.num_codebooks, network.codebook_size)
+        self.shape = (network.num_codebooks, network.codebook_size)
         layers = network.layers
         linears = [(layer.qkv, layer.out, layer.audio_mlp.gate_up, layer.audio_mlp.down) for layer in layers]
         self._kept = [network.head.packed, *(linear.packed for four in linears for linear in four)]  # by address only
         norms = [torch.stack((layer.audio_norm, layer.audio_mlp.norm)) for layer in layers]
-        self._weights = (
+        self.weights = (
             network.audio_embeddings.float().numpy(),
             np.array([[linear.packed.ctypes.data for linear in four] for four in linears]),
             torch.stack(norms).numpy(),
@@ -37,19 +41,64 @@ class CompiledStep:
 
     def __call__(self, codes: torch.Tensor, places: OwnLengths) -> torch.Tensor:
         """One frame of every row: codes, int64 [S, K] -> logits, float32 [S, K, V]."""
-        logits = np.zeros((len(codes), self._shape[0] * self._shape[1]), np.float32)
-        _frame(codes.numpy(), *self._weights, places.block, *places.where, logits)
-        return torch.from_numpy(logits).view(-1, *self._shape)
+        logits = np.empty((len(codes), self.shape[0] * self.shape[1]), np.float32)
+        _frame(codes.numpy(), *self.weights, places.block, *places.where, logits)
+        return torch.from_numpy(logits).view(-1, *self.shape)
+
+
+class ReadyRows:
+    """Some rows of a batch with all that their frames need, as long as cache and tables stay where they are."""
+
+    def __init__(
+        self,
+        step: CompiledStep,
+        cache: KvCache,
+        tables: tuple[torch.Tensor, torch.Tensor],
+        state: SamplerState,
+        first_row: int,
+        special: SpecialCodes,
+    ) -> None:
+        """Rows from `first_row` of the cache on, as many as `state` has, which is moved on in place."""
+        rows = len(state.codes)
+        self._step = step  # its weights are known by address only
+        self._positions = np.zeros(rows, np.int64)
+        logits, drawn = np.empty((rows, *step.shape), np.float32), np.empty((rows, step.shape[0]), np.int64)
+        cos, sin = (table.numpy() for table in tables)
+        where = (first_row, self._positions, cos, sin)
+        self.given = (
+            (state.codes.numpy(), *step.weights, cache.array, *where, logits.reshape(rows, -1)),
+            (logits, drawn, special.begin, special.end, *state.arrays),
+        )
+
+    def at(self, positions: Sequence[int]) -> "ReadyRows":
+        """The same rows where each one's next frame stands at such a position."""
+        self._positions[:] = positions
+        return self
+
+    def step(self) -> None:
+        """Draw one frame of every row."""
+        step_rows(*self.given)
 
 
 def prepare() -> None:
-    """Have the kernel compiled, so that nobody waits for it later."""
-    table, norms = np.zeros((1, 1, 4), np.float32), np.zeros((0, 2, 4), np.float32)
-    weights, no_layers = np.zeros((1, 4, BLOCK), np.uint16), np.zeros((0, 4), np.int64)
-    given = (table[0], no_layers, norms, table[0, 0], weights.ctypes.data, 4, 1, np.float32(1))
-    block = np.zeros((1, 1, 2, 1, 4), np.float32)
-    where = (0, np.zeros(1, np.int64), table, table)
-    _frame(np.zeros((1, 1), np.int64), *given, block, *where, np.zeros((1, 1), np.float32))
+    """Have the kernels compiled, so that nobody waits for it later."""
+    special = SpecialCodes(begin=2, end=3, codebook_size=4)
+    state = SamplerState.empty(1, 1, torch.device("cpu"))
+    state.start(0, Sampling(), torch.zeros(0, 1, dtype=torch.int64), special)
+    step = CompiledStep.__new__(CompiledStep)
+    table, norms = np.zeros((4, 4), np.float32), np.zeros((0, 2, 4), np.float32)
+    step._kept, step.shape = [np.zeros((1, 4, BLOCK), np.uint16)], (1, 4)
+    no_layers = np.zeros((0, 4), np.int64)
+    step.weights = (table, no_layers, norms, table[0], step._kept[0].ctypes.data, 4, 1, np.float32(1))
+    cache = KvCache((1, 1, 2, 1, 4), torch.float32, torch.device("cpu"))
+    ReadyRows(step, cache, (torch.zeros(1, 1, 4), torch.zeros(1, 1, 4)), state, 0, special).step()
+
+
+@compiled
+def step_rows(frame: tuple[Any, ...], draw: tuple[Any, ...]) -> None:
+    """One frame of some rows, from the two halves of `ReadyRows.given`."""
+    _frame(*frame)
+    draw_frame(*draw)
 
 
 @compiled
@@ -71,6 +120,7 @@ def _frame(
     logits: np.ndarray,
 ) -> None:
     """Products: [layers, 4], the addresses of each layer's weights. Block: [layers, slots, 2 * key heads, P, D]."""
+    logits[:] = 0
     rows, width = len(codes), embeddings.shape[1]
     hidden, normed = _embedded(codes, embeddings), np.empty((rows, width), np.float32)
     key_values, head_dim = block.shape[2], block.shape[4]

@@ -88,7 +88,7 @@ class Network:
         self.head = taking.merged(model.audio_lm_head)
         self.layers = [taking.layer(layer) for layer in core.layers]
         self._rotary = core.rotary_emb
-        self._compiled = CompiledStep(self) if all(linear.packed is not None for linear in self._of_a_frame()) else None
+        self.compiled = CompiledStep(self) if all(linear.packed is not None for linear in self._of_a_frame()) else None
         self._fused: Any = None
         self.fuse(fused)
         self.cos = self.sin = torch.empty(0)
@@ -135,8 +135,8 @@ class Network:
 
     def step(self, codes: torch.Tensor, places: Places) -> torch.Tensor:
         """One frame of every row: codes int64 [S, K] of the last frame -> logits of the next, [S, K, V]."""
-        if self._compiled is not None and isinstance(places, OwnLengths):
-            return self._compiled(codes, places)
+        if self.compiled is not None and isinstance(places, OwnLengths):
+            return self.compiled(codes, places)
         if self._fused is not None:
             return self._fused(codes, places).view(-1, self.num_codebooks, self.codebook_size)
         hidden = self._embedded_codes(codes)
