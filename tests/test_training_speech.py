@@ -24,6 +24,7 @@ from studio.codes import Codes
 from studio.conversation import Conversation, Line, Speaker
 from studio.engine.prompt import PromptBuilder
 from studio.training.coded_speech import CodedSpeech, TimedCodes, read_coded_speech
+from studio.training.coded_voices import VOICE_NUMBERS, code_statistics, describe
 from studio.training.deadline import minutes_until
 from studio.training.phrases import WORDS_OF, invented_word, known_words, text_of
 from studio.training.speech import START, TEXT_FILES, Batches, Recipe, Training, draw_code_tables
@@ -51,7 +52,7 @@ def codes_of(frames: int, seed: int = 0) -> Codes:
 
 
 def some_speech() -> CodedSpeech:
-    """Four speakers, six texts each, codes by chance."""
+    """Four speakers, six texts each, codes and voices by chance; of the last the voice is not known."""
     utterances, start = [], 0
     for index, each in enumerate(plan_shard(0, voices=4, drawn_share=0.0)):
         length = tuple(WORDS_OF)[index % 3]
@@ -60,7 +61,9 @@ def some_speech() -> CodedSpeech:
     values = np.random.default_rng(1).integers(0, 1024, (start, K)).astype(np.uint16)
     letters = [np.linspace(0, len(each.text) - 1, each.frames) * LETTER_STEPS for each in utterances]
     times = np.stack([np.concatenate(letters), np.arange(start) % PHONE_CLASSES], axis=1).astype(np.int16)
-    return CodedSpeech(tuple(utterances), values, times, 25.0, 1024)
+    voices = np.random.default_rng(2).normal(0, 3, (4, VOICE_NUMBERS)).astype(np.float32)
+    voices[3] = np.nan
+    return CodedSpeech(tuple(utterances), values, times, 25.0, 1024, voices)
 
 
 def tiny_model(key_heads: int = 2) -> HiggsAudioV2ForConditionalGeneration:
@@ -123,15 +126,16 @@ def test_what_was_said_before_stands_in_the_prompt_and_is_learnt_from(prompts: P
 def test_a_sample_knows_where_each_row_is_read_from_and_its_phone(prompts: PromptBuilder) -> None:
     """Of references in turns and of two lines in one breath; in the delay pattern's rows nothing is asked."""
 
-    def told(text: str, frames: int) -> TimedCodes:
+    def told(text: str, frames: int, voice: float | None = None) -> TimedCodes:
         letters = np.linspace(0, len(text) - 1, frames).astype(np.float32)
         values = codes_of(frames).values
-        return TimedCodes(values, 25.0, 1024, (TimedText(text, letters, np.arange(frames)),))
+        known = None if voice is None else np.full(VOICE_NUMBERS, voice, np.float32)
+        return TimedCodes(values, 25.0, 1024, (TimedText(text, letters, np.arange(frames), known),))
 
     reference = Reference("voice", "It is late.", codes=told("It is late.", 6))
     speakers = (Speaker("Alma", Voice(reference=reference)), Speaker("Bruno"))
     conversation = Conversation((Line(0, "Hello."), Line(1, "Hello, you.")), speakers)
-    sample = sample_of(prompts, conversation, joined_codes([told("Hello.", 5), told("Hello, you.", 7)]))
+    sample = sample_of(prompts, conversation, joined_codes([told("Hello.", 5, 1.0), told("Hello, you.", 7, 2.0)]))
     ids = sample.token_ids.tolist()
     first, second = sample.spoken_at[: 6 + K + 1, 0], sample.spoken_at[6 + K + 1 :, 0]
     assert ids[int(first[0]) : int(first[5]) + 1] == prompts.encode_text("It is late.")
@@ -148,6 +152,10 @@ def test_a_sample_knows_where_each_row_is_read_from_and_its_phone(prompts: Promp
         assert later.tolist() == [*first[ahead:7].tolist(), *[first[6].item()] * ahead][:7]
     assert sample.phones[: 6 + K + 1, 0].tolist() == [*range(6)] + [IGNORED] * (K + 1)
     assert sample.phones[: 6 + K + 1, 1].tolist() == [4, 5] + [IGNORED] * (K + 5)
+    voices = sample.voices[6 + K + 1 :]
+    assert voices[:12, 0].tolist() == [1.0] * 5 + [2.0] * 7
+    assert voices[12:].isnan().all()
+    assert sample.voices[: 6 + K + 1].isnan().all()
 
 
 def test_espeak_tells_what_is_said_when() -> None:
@@ -228,6 +236,34 @@ def test_the_packed_pass_is_transformers_own(prompts: PromptBuilder, key_heads: 
             assert torch.allclose(gradients[name], value.grad, atol=1e-4), name
 
 
+def test_voices_are_told_by_codes_and_those_of_short_utterances_are_not(tmp_path: Path) -> None:
+    """Voices that lean to other places of the grid; what they say is by chance."""
+    chance, lines, values = np.random.default_rng(0), [], []
+    for index in range(60):
+        speaker, frames = index // 6, 30 if index // 6 < 9 else 10
+        lean = np.random.default_rng(speaker).integers(0, 1024, K)
+        codes = np.where(chance.random((frames, K)) < 0.3, lean, chance.integers(0, 1024, (frames, K)))
+        lines.append(SpokenUtterance("A text.", "line", speaker, "feminine", sum(map(len, values)), frames))
+        values.append(codes.astype(np.uint16))
+    np.save(tmp_path / "train-0000.npy", np.concatenate(values))
+    np.save(tmp_path / "train-0000.times.npy", np.zeros((sum(map(len, values)), 2), np.int16))
+    (tmp_path / "train-0000.jsonl").write_text("".join(json.dumps(vars(each)) + "\n" for each in lines))
+    (tmp_path / "codec.json").write_text('{"frame_rate": 25.0, "codebook_size": 1024}')
+    assert len(code_statistics(values[0].astype(int))) == 40 + 40 * 41 // 2 + 40
+    assert read_coded_speech(tmp_path).voices is None
+    describe(tmp_path)
+    (tmp_path / "train-0001.jsonl").write_bytes((tmp_path / "train-0000.jsonl").read_bytes())
+    for kind in ("npy", "times.npy"):
+        (tmp_path / f"train-0001.{kind}").write_bytes((tmp_path / f"train-0000.{kind}").read_bytes())
+    told = read_coded_speech(tmp_path).voices
+    assert told.shape == (20, VOICE_NUMBERS)
+    assert np.isnan(told[9:]).all(), "too short, or not described yet"
+    apart = np.linalg.norm(told[:9, None] - told[None, :9], axis=-1)[np.triu_indices(9, 1)]
+    assert apart.min() > 2, "in deviations of what varies within a voice"
+    describe(tmp_path)
+    assert np.array_equal(read_coded_speech(tmp_path).voices[10:19], told[:9])
+
+
 def test_codebooks_come_to_count_more_evenly() -> None:
     training_pass = TrainingPass(tiny_model())
     first, half, last = (training_pass.weights(evenness) for evenness in (0.0, 0.5, 1.0))
@@ -247,6 +283,7 @@ def a_corpus(folder: Path) -> Path:
     speech = some_speech()
     np.save(folder / "train-0000.npy", speech.values)
     np.save(folder / "train-0000.times.npy", speech.times)
+    np.save(folder / "train-0000.voices.npy", speech.voices)
     lines = [json.dumps(vars(each)) for each in speech.utterances]
     (folder / "train-0000.jsonl").write_text("\n".join(lines) + "\n")
     (folder / "codec.json").write_text('{"frame_rate": 25.0, "codebook_size": 1024}')
@@ -262,7 +299,8 @@ def test_a_few_steps_lower_the_loss_and_the_saved_state_goes_on_as_an_ordinary_c
     batch = batches.next(chance, 0.9)
     steps = [training.take_step(batch, 0.1) for _ in range(12)]
     losses, (first, last) = [step[:K].mean().item() for step in steps], (steps[0][K:], steps[-1][K:])
-    assert (last < first).all()  # it is led to the letters, and hears phones
+    assert (last < first).all()  # it is led to the letters, hears phones and knows voices
+    assert first[3].item() == pytest.approx(3, rel=0.2), "nothing of the voice is known at first"
     assert first[1].item() == pytest.approx(np.log(PHONE_CLASSES), rel=0.15)
     assert losses[0] == pytest.approx(np.log(1026), rel=0.05)
     assert losses[-1] < losses[0] - 0.5

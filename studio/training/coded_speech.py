@@ -49,12 +49,14 @@ class CodedSpeech:
     times: np.ndarray  # int16 [F, 2]: sixteenths of letters, classes of phones
     frame_rate: float  # Hz
     codebook_size: int
+    voices: np.ndarray | None = None  # float32 [speakers, V], see coded_voices; of some not a number
 
     def codes(self, utterance: SpokenUtterance) -> TimedCodes:
         """One utterance."""
         part = slice(utterance.start, utterance.start + utterance.frames)
         letters, phones = self.times[part].T
-        said = TimedText(utterance.text, letters.astype(np.float32) / LETTER_STEPS, phones.astype(np.int64))
+        voice = None if self.voices is None else self.voices[utterance.speaker]
+        said = TimedText(utterance.text, letters.astype(np.float32) / LETTER_STEPS, phones.astype(np.int64), voice)
         return TimedCodes(self.values[part].T, self.frame_rate, self.codebook_size, (said,))
 
     @property
@@ -153,6 +155,7 @@ def read_coded_speech(folder: Path, split: Split = "train") -> CodedSpeech:
     utterances: list[SpokenUtterance] = []
     values: list[np.ndarray] = []
     times: list[np.ndarray] = []
+    voices: list[tuple[Path, int]] = []  # the files that may tell them, and of how many speakers
     start = speakers = 0
     for index in shards_of(folder, split):
         its = utterances_of(index)
@@ -163,12 +166,24 @@ def read_coded_speech(folder: Path, split: Split = "train") -> CodedSpeech:
         values.append(np.load(index.with_suffix(".npy")))
         times.append(np.load(index.with_suffix(".times.npy")))
         start += len(values[-1])
-        speakers += 1 + max(each.speaker for each in its)
+        voices.append((index.with_suffix(".voices.npy"), 1 + max(each.speaker for each in its)))
+        speakers += voices[-1][1]
     if not values:
         raise FileNotFoundError(f"no coded speech in {folder}: run python -m studio.training.coded_speech")
     facts = json.loads((folder / "codec.json").read_text("utf-8"))
     rate, size = facts["frame_rate"], facts["codebook_size"]
-    return CodedSpeech(tuple(utterances), np.concatenate(values), np.concatenate(times), rate, size)
+    return CodedSpeech(
+        tuple(utterances), np.concatenate(values), np.concatenate(times), rate, size, _read_voices(voices)
+    )
+
+
+def _read_voices(files: Sequence[tuple[Path, int]]) -> np.ndarray | None:
+    """The voices of all shards; None if none have been described."""
+    told = {path: np.load(path) for path, _ in files if path.is_file()}
+    if not told:
+        return None
+    unknown = np.full_like(next(iter(told.values()))[:1], np.nan)
+    return np.concatenate([told[path] if path in told else unknown.repeat(count, 0) for path, count in files])
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -107,6 +107,7 @@ class Run:
                 for part in range(parts)
             ]:
                 done.result()
+        self._run("coded_voices", ["--codes", str(codes), "--workers", str(max(0, self._workers - 2))])
         arguments = ["--codes", str(codes), "--positions", str(self._sized(POSITIONS, 600)), "--rate", f"{RATE}"]
         arguments += ["--workers", str(max(0, self._workers - 2))]
         if has_own:

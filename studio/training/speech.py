@@ -30,9 +30,8 @@ from studio.training.coded_speech import FOLDER as CODES
 from studio.training.coded_speech import read_coded_speech
 from studio.training.deadline import add_end_by, minutes_until
 from studio.training.muon import StackedMuon
-from studio.training.speech_model import Batch, TrainingPass, pack
+from studio.training.speech_model import Batch, Questions, TrainingPass, pack
 from studio.training.speech_samples import Sample, SampleDrawer, mixture_at
-from studio.training.timed_speech import PHONE_CLASSES
 from studio.training.together import Together
 from studio.training.tokenizer_model import CODE_DIMENSIONS, CODEBOOK_SIZE, LEVELS, places_in_grid
 
@@ -56,6 +55,7 @@ class Recipe:
     pooled_batches: int = 6  # drawn together and sorted by length, for little padding
     lead: float = 1.0  # of the loss for reading where the letters are known
     last_lead: float = 0.1
+    voice_lead: float = 0.5  # of the loss for knowing the voice, where it is known
     led: float = 0.5  # of the minutes, over which it falls and the codebooks come to count more evenly
     rate: float = 1.5e-3  # of learning, the size of a step relative to the weights' root mean square
     last_rate: float = 5e-5
@@ -71,10 +71,10 @@ class Recipe:
 class Optimiser:
     """Muon for the matrices of the layers, AdamW for embeddings, head and norms, at one rate."""
 
-    def __init__(self, model: HiggsAudioV2ForConditionalGeneration, asks_phones: nn.Linear, recipe: Recipe) -> None:
+    def __init__(self, model: HiggsAudioV2ForConditionalGeneration, questions: Questions, recipe: Recipe) -> None:
         matrices = [each for each in model.model.layers.parameters() if each.ndim == 2]
         known = {id(each) for each in matrices}
-        others = [each for each in (*model.parameters(), *asks_phones.parameters()) if id(each) not in known]
+        others = [each for each in (*model.parameters(), *questions.parameters()) if id(each) not in known]
         self.parts: tuple[torch.optim.Optimizer, ...] = (
             StackedMuon(matrices, recipe.rate, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"),
             torch.optim.AdamW(others, recipe.rate, (0.9, 0.95), weight_decay=recipe.weight_decay, fused=True),
@@ -168,10 +168,10 @@ class Training:
             draw_code_tables(loaded, recipe.seed)
         self.model: HiggsAudioV2ForConditionalGeneration = loaded.to(self.device)  # type: ignore[arg-type]  # a wrapper hides its signature
         self.training_pass = TrainingPass(self.model)
-        self.asks_phones = nn.Linear(self.model.config.hidden_size, 2 * PHONE_CLASSES, device=self.device)
-        self.optimiser = Optimiser(self.model, self.asks_phones, recipe)
+        self.questions = Questions(self.model.config.hidden_size).to(self.device)
+        self.optimiser = Optimiser(self.model, self.questions, recipe)
         self.mean = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-        self.trained = [*self.model.parameters(), *self.asks_phones.parameters()]
+        self.trained = [*self.model.parameters(), *self.questions.parameters()]
         self.together = Together()
         self.step = 0
         self.seconds = 0.0
@@ -191,7 +191,7 @@ class Training:
         """Go on where the folder's state stands."""
         state = torch.load(self.folder / STATE, weights_only=True, map_location=self.device)
         self.model.load_state_dict(state["model"])
-        self.asks_phones.load_state_dict(state["asks_phones"])
+        self.questions.load_state_dict(state["questions"])
         self.mean = state["mean"]
         for part, saved in zip(self.optimiser.parts, state["optimiser"], strict=True):
             part.load_state_dict(saved)
@@ -203,7 +203,7 @@ class Training:
             return
         state = {
             "model": self.model.state_dict(),
-            "asks_phones": self.asks_phones.state_dict(),
+            "questions": self.questions.state_dict(),
             "mean": self.mean,
             "optimiser": [part.state_dict() for part in self.optimiser.parts],
             "step": self.step,
@@ -214,10 +214,10 @@ class Training:
         save_checkpoint(self.model, self.mean, self.folder / CHECKPOINT, self.start)
 
     def take_step(self, batch: Batch, progress: float) -> Tensor:
-        """One step at a progress of 0..1. Returns each codebook's loss and the three of reading. Shape: `[K + 3]`."""
+        """One step at a progress of 0..1. Returns the losses of codebooks, reading (3) and voice. Shape: `[K + 4]`."""
         with torch.autocast(self.device.type, torch.bfloat16):
             loss, losses, reading = self.training_pass.led_loss(
-                batch.to(self.device), self.asks_phones, self._lead(progress), self._led(progress)
+                batch.to(self.device), self.questions, self._lead(progress), self.recipe.voice_lead, self._led(progress)
             )
         loss.backward()
         self.together.average(each.grad for each in self.trained)
@@ -295,8 +295,9 @@ class Training:
             "step": self.step,
             "minutes": round(self.seconds / 60, 2),
             "hour": time.strftime("%H:%M"),
-            "losses": means[:-3],
-            "reading": means[-3:],
+            "losses": means[:-4],
+            "reading": means[-4:-1],
+            "voice": means[-1],
         }
         line |= {"positions": positions, "utterances": utterances}
         with (self.folder / LOG).open("a") as file:

@@ -6,7 +6,8 @@ the causal mask alone hides the padding.
 
 Where the training data tells what is said when, some attention heads are led to the letter that is spoken, and the
 hidden states of a middle layer are asked for its phone. Both help a small model to read long before its codes alone
-would teach it to (for attention: Tachibana and others, 2018, there by the diagonal); neither is part of the model.
+would teach it to (for attention: Tachibana and others, 2018, there by the diagonal); neither is part of the model. It
+is asked whose voice it is, too, which the codes, mostly noise to it, hardly teach.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import HiggsAudioV2ForConditionalGeneration
 
+from studio.training.coded_voices import VOICE_NUMBERS
 from studio.training.speech_samples import IGNORED, Sample
 from studio.training.timed_speech import PHONE_CLASSES
 
@@ -41,6 +43,7 @@ class Batch:
     asked: Tensor  # int64 [A]: rows with any label
     labels: Tensor  # int64 [A, K]
     phones: Tensor  # int64 [A, 2]
+    voices: Tensor  # float32 [A, V], nan where not known
     led: Tensor  # int64 [G]: the padded positions whose letter is known
     led_to: Tensor  # float32 [G, LED]: where in their sample it stands, and those spoken after it
 
@@ -84,9 +87,19 @@ def pack(samples: Sequence[Sample], audio_tokens: tuple[int, int]) -> Batch:
         asked,
         labels[asked],
         torch.cat([sample.phones for sample in samples])[asked],
+        torch.cat([sample.voices for sample in samples])[asked],
         back[led + len(texts)],
         spoken_at[led],
     )
+
+
+class Questions(nn.Module):
+    """What the middle layer is asked for while the model learns; none of it is part of the model."""
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.phones = nn.Linear(hidden_size, 2 * PHONE_CLASSES)  # of the frame, and of one soon after
+        self.voice = nn.Linear(hidden_size, VOICE_NUMBERS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,27 +166,29 @@ class TrainingPass:
         return weights / weights.sum()
 
     def led_loss(
-        self, batch: Batch, asks_phones: nn.Linear, lead: float, evenness: float = 0.0
+        self, batch: Batch, questions: Questions, lead: float, voice_lead: float, evenness: float = 0.0
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The loss to be lowered while the model is led.
 
         Args:
-            batch: Of samples that know what is said when.
-            asks_phones: From the middle layer to two phones, `[H]` to `[2 * PHONE_CLASSES]`.
+            batch: Of samples that know what is said when, and perhaps by whom.
+            questions: To the middle layer.
             lead: How much reading counts beside the codes.
+            voice_lead: How much knowing the voice counts.
             evenness: Of the codebooks' weights, 0..1.
 
         Returns:
-            The loss `[]`, each codebook's share `[K]`, and `[3]`: how far attention is astray, the phone's loss, that
-            of the phone ahead.
+            The loss `[]`, each codebook's share `[K]`, and `[4]`: how far attention is astray, the phone's loss, that
+            of the phone ahead, and how far off the voice is, in deviations within a voice.
         """
         heard = self.heard(batch)
         losses = self._code_losses(heard, batch)
         middle = functional.rms_norm(heard.middle, heard.middle.shape[-1:], eps=self.eps)
-        said = asks_phones(middle).float().view(-1, 2, PHONE_CLASSES)
+        said = questions.phones(middle).float().view(-1, 2, PHONE_CLASSES)
         now, soon = (_mean_loss(said[:, index], batch.phones[:, index]) for index in (0, 1))
-        loss = (losses * self.weights(evenness)).sum() + lead * (heard.astray + now + 0.5 * soon)
-        return loss, losses.detach(), torch.stack((heard.astray, now, soon)).detach()
+        voice = _mean_distance(questions.voice(middle).float(), batch.voices)
+        loss = (losses * self.weights(evenness)).sum() + lead * (heard.astray + now + 0.5 * soon) + voice_lead * voice
+        return loss, losses.detach(), torch.stack((heard.astray, now, soon, voice)).detach()
 
     def heard(self, batch: Batch) -> Heard:
         """One pass through all layers."""
@@ -249,6 +264,16 @@ def _mean_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross entropy where there is a label, 0 where there is none at all. Shapes: `[N, C]`, `[N]`, to `[]`."""
     total = functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
     return total / (labels != IGNORED).sum().clamp(min=1)
+
+
+def _mean_distance(told: Tensor, voices: Tensor) -> Tensor:
+    """How far apart rows are, by root mean square, where the second is a number. Shapes: `[N, V]` twice, to `[]`.
+
+    Not the square: what is far off must not drown the small differences that tell similar voices apart.
+    """
+    known = ~voices.isnan().any(1)
+    apart = torch.where(known[:, None], told - voices, 0.0)
+    return (apart.square().mean(1) + 1e-6).sqrt().mul(known).sum() / known.sum().clamp(min=1)
 
 
 def _scores(queries: Tensor, keys: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from studio.codes import Codes
 from studio.conversation import Conversation, Line, ReferencePlace, Scene, Speaker
 from studio.engine.prompt import PromptBuilder
 from studio.training.coded_speech import CodedSpeech, TimedCodes
+from studio.training.coded_voices import VOICE_NUMBERS
 from studio.training.phrases import WORDS_OF, Length
 from studio.training.spoken_speech import SpokenUtterance
 from studio.voices import Reference, Voice
@@ -31,6 +32,7 @@ OTHER_SCENE_SHARE = 0.1
 CONTEXT_SHARE = 0.5
 LETTERS_AHEAD = (0, 3, 6)  # rows: what is said next, and what will soon be, so that it is read before
 PHONES_AHEAD = 4  # rows
+SHORT_REFERENCE_SHARE = 0.3  # of references may be as short as a phrase, which hardly tells whose voice it is
 
 Said = tuple[int, Reference]  # a line said before: who, and how
 
@@ -47,6 +49,7 @@ class Sample:
     labels: torch.Tensor  # int64 [R, K]: what follows each row; `IGNORED` where nothing is asked
     spoken_at: torch.Tensor  # float32 [R, LED]: positions of the letters spoken `LETTERS_AHEAD` later; nan: not known
     phones: torch.Tensor  # int64 [R, 2]: its phone, and the one `PHONES_AHEAD` rows later; `IGNORED` where not known
+    voices: torch.Tensor  # float32 [R, V]: whose voice says it; nan where not known
 
     @property
     def length(self) -> int:
@@ -112,10 +115,10 @@ def make_sample(
 
 def _reading(
     prompts: PromptBuilder, token_ids: torch.Tensor, recordings: Sequence[tuple[Codes, bool]]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where in the prompt each row is read from, and its phones. Shapes: float32 `[R, LED]`, int64 `[R, 2]`.
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Where in the prompt each row is read from, its phones, and its voice.
 
-    Behind the last letter stands the end of the turn.
+    Shapes: float32 `[R, LED]`, int64 `[R, 2]`, float32 `[R, V]`. Behind the last letter stands the end of the turn.
 
     Args:
         prompts: Of the checkpoint that is trained. Places are told where each letter is a token.
@@ -123,10 +126,11 @@ def _reading(
         recordings: In order, each with whether its words stand before it. Only those that know what is said in them,
             and whose words do, are read.
     """
-    written, places, phones, searched = token_ids.tolist(), [], [], 0
+    written, places, phones, voices, searched = token_ids.tolist(), [], [], [], 0
     for codes, has_words in recordings:
         count = len(prompts.delayed(codes))
         place, phone = torch.full((count + max(LETTERS_AHEAD),), torch.nan), torch.full((count, 2), IGNORED)
+        voice = torch.full((count, VOICE_NUMBERS), torch.nan)
         frame = 0
         for said in codes.said if has_words and isinstance(codes, TimedCodes) else ():
             ids = prompts.encode_text(said.text)
@@ -137,13 +141,16 @@ def _reading(
                 place[frames] = torch.from_numpy(said.letters) + found
                 place[frames.stop : frames.stop + 1 + max(LETTERS_AHEAD)] = searched
             phone[frames, 0] = torch.from_numpy(said.phones)
+            if said.voice is not None:
+                voice[frames] = torch.from_numpy(said.voice)
             frame = frames.stop
         phone[: max(0, frame - PHONES_AHEAD), 1] = phone[PHONES_AHEAD : max(frame, PHONES_AHEAD), 0]
         ahead = torch.stack([place[rows : rows + count] for rows in LETTERS_AHEAD], dim=1)
         ahead[frame + 1 :] = torch.nan
         places.append(ahead)
         phones.append(phone)
-    return torch.cat(places), torch.cat(phones)
+        voices.append(voice)
+    return torch.cat(places), torch.cat(phones), torch.cat(voices)
 
 
 def _place_of(wanted: list[int], ids: list[int], start: int) -> int | None:
@@ -273,7 +280,8 @@ class SampleDrawer:
         others = [each for each in self._of_speaker[said[0].speaker] if each not in said]
         if not others:
             return None
-        other = chance.choice(others)
+        longer = [each for each in others if each.length_class != "phrase"]
+        other = chance.choice(others if not longer or chance.random() < SHORT_REFERENCE_SHARE else longer)
         return Reference("voice", other.text, codes=self.speech.codes(other))
 
 

@@ -72,12 +72,14 @@ class Phone:
 class TimedText:
     """A text, and for each frame of its speech where in the text it is and which phone is heard.
 
-    Shapes: float32 `[T]`, letters from 0; int64 `[T]`, classes under `PHONE_CLASSES`.
+    Shapes: float32 `[T]`, letters from 0; int64 `[T]`, classes under `PHONE_CLASSES`; float32 `[V]`, whose voice it is
+    (`coded_voices.py`), if that is known.
     """
 
     text: str
     letters: np.ndarray
     phones: np.ndarray
+    voice: np.ndarray | None = None
 
 
 def phone_class(name: str) -> int:

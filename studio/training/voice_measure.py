@@ -2,7 +2,7 @@
 
 Speaker recognisers for people's speech take most of espeak-ng's voices for one. This measure describes an utterance by
 long-term statistics of cepstra and pitch, and has learnt from training voices which of them tell voices apart: by a
-linear discriminant analysis (Rao, 1948), then by neighbourhood components analysis (Goldberger and others, 2005) on the
+linear discriminant analysis, then by neighbourhood components analysis (Goldberger and others, 2005) on the
 question that is asked of it, "whose is it, of ten voices of few variants?". It is made in two minutes of one core, is
 kept out of the repository, and is part of the evaluation: figures of two measures do not compare.
 """
@@ -17,12 +17,12 @@ from pathlib import Path
 import librosa
 import numpy as np
 import scipy.fft
-import scipy.linalg
 import torch
 from torch import nn
 
 from studio.audio import Audio
 from studio.training.corpus import ACCENTS, HELD_OUT_VARIANTS, VARIANTS, Gender, Utterance, is_held_out
+from studio.training.discriminants import discriminants
 from studio.training.drawn_variants import drawn_name
 from studio.training.espeak import EspeakVoice
 from studio.training.likeness import HOP, RATE, analysed_samples
@@ -38,7 +38,7 @@ STEP_FRAMES = 4  # differences of cepstra over 50 ms
 QUANTILES = (10, 30, 50, 70, 90)  # percent, of the pitch
 VARIANTS_DRAWN, VOICES_OF_A_VARIANT = 61, 12
 TEXTS_OF_A_VOICE: tuple[Length, ...] = ("short line", "line", "line", "short line", "line")
-DISCRIMINANTS, COMPONENTS, SHRINKAGE = 100, 40, 0.05
+DISCRIMINANTS, COMPONENTS = 100, 40
 STEPS, TRIALS_OF_A_STEP, VOICES_OF_A_TRIAL, VARIANTS_OF_A_TRIAL = 1_500, 16, 10, 4
 SAMPLE_RATE, FRAME = 24_000, 960  # what the corpus is spoken in
 
@@ -143,22 +143,9 @@ def learn(described: DescribedVoices, steps: int = STEPS, seed: int = 0) -> Voic
     """
     mean, deviation = described.statistics.mean(0), described.statistics.std(0) + 1e-6
     standard = (described.statistics - mean) / deviation
-    discriminants = _discriminants(standard, described.voices)
-    components = _components(standard @ discriminants, described, steps, seed)
-    return VoiceMeasure(mean, deviation, discriminants @ components)
-
-
-def _discriminants(rows: np.ndarray, voices: np.ndarray) -> np.ndarray:
-    """Directions in which voices differ most beside what varies within each. Shape: `[129, discriminants]`."""
-    counts = np.bincount(voices)
-    means = np.zeros((len(counts), rows.shape[1]))
-    np.add.at(means, voices, rows)
-    means /= counts[:, None]
-    within = (rows - means[voices]).T @ (rows - means[voices]) / (len(rows) - len(counts))
-    size = len(within)
-    within = (1 - SHRINKAGE) * within + SHRINKAGE * np.eye(size) * np.trace(within) / size
-    _, directions = scipy.linalg.eigh(np.cov(means.T), within)
-    return directions[:, ::-1][:, :DISCRIMINANTS]
+    directions = discriminants(standard, described.voices, DISCRIMINANTS)
+    components = _components(standard @ directions, described, steps, seed)
+    return VoiceMeasure(mean, deviation, directions @ components)
 
 
 def _components(rows: np.ndarray, described: DescribedVoices, steps: int, seed: int) -> np.ndarray:
