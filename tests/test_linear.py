@@ -1,8 +1,12 @@
 """Products give a row the same bits in any batch, whatever the weights are kept as."""
 
+import numba
+import numpy as np
 import pytest
 import torch
 
+from studio.engine import cpu_products
+from studio.engine.cpu_kernels import ARITHMETIC
 from studio.engine.int8 import _sum_of_one_row, _unpacked_product, rounded
 from studio.engine.linear import Linear
 from studio.errors import BadSetting
@@ -31,6 +35,23 @@ def test_a_row_times_weights_has_the_same_bits_in_any_batch(shape, kept_as):
         assert (whole - exact).norm() / exact.norm() < {"int8": 1e-2, "bfloat16": 5e-3}.get(kept_as, 1e-6)
         for rows in range(1, 65):
             assert torch.equal(linear(x[-rows:]), whole[-rows:]), f"{rows} rows"
+
+
+@pytest.mark.parametrize("features", ["+avx2,+fma", "+sse2,+avx512f"])
+def test_how_a_tile_is_cut_changes_no_bit(monkeypatch, features):
+    """For processors with few short registers, and with many long ones: compiled here as there."""
+    cut = cpu_products.lanes_and_parts
+    monkeypatch.setattr(cpu_products, "lanes_and_parts", lambda rows, _: cut(rows, features))
+    monkeypatch.setattr(cpu_products, "_add_block", numba.njit(**ARITHMETIC)(cpu_products._add_block.py_func))
+    add_product = numba.njit(**ARITHMETIC)(cpu_products.add_product.py_func)
+    weight, x = some(100, 96).bfloat16().float(), some(11, 96)
+    weights = cpu_products.packed(weight)
+    for rows in range(1, 12):
+        sums = np.zeros((rows, 100), np.float32)
+        add_product(x[:rows].numpy(), weights.ctypes.data, sums)
+        assert np.array_equal(sums, cpu_products.product(x, weights, 100)[:rows].numpy())
+        assert np.allclose(sums, x[:rows] @ weight.T, atol=1e-4)
+    assert cut(6, features) == ((16, 1) if "512" in features else (8, 4))
 
 
 def test_the_product_is_added_to_the_residual():

@@ -5,8 +5,8 @@ once a frame and used for a row or a few, so the bytes are the time. Each output
 the inputs in their order, whatever rows stand beside it, so a row's bits do not depend on its batch.
 
 Numba's own loops left half the machine idle here: they kept the sums in memory. So the innermost tile, up to six
-rows by four vectors of outputs, is written in the compiler's language, where sums stay in registers; it asks for the
-weights some inputs ahead. (Making a block's weights float32 once for many rows won no more than a tenth.)
+rows by a block of outputs, is written in the compiler's language, cut so that its sums stay in the registers there are;
+it asks for the weights some inputs ahead. (Making a block float32 once for many rows won no more than a tenth.)
 """
 
 from collections.abc import Callable
@@ -20,33 +20,35 @@ from numba.extending import intrinsic
 
 from studio.engine.cpu_kernels import compiled
 
-LANES, VECTORS = 16, 4
-BLOCK = LANES * VECTORS  # outputs of a tile
+BLOCK = 64  # outputs whose weights stand together
+PAIR = 16  # outputs apart stand the two weights that share a word
 AHEAD = 32  # inputs: 4 KB of weights
 MOST_ROWS = 6  # of a tile
 
+WHOLE = ir.IntType(64)
 
-def vectors_together(rows: int, features: str) -> int:
-    """How many vectors of outputs a tile of so many rows sums at once, so that the sums stay in registers.
+
+def lanes_and_parts(rows: int, features: str) -> tuple[int, int]:
+    """How a tile of so many rows is made, so that its sums stay in registers.
 
     Args:
         rows: 1 to `MOST_ROWS`.
-        features: Of the processor, as LLVM names them. With AVX-512 a vector is one of 32 registers, else several.
+        features: Of the processor, as LLVM names them.
+
+    Returns:
+        Lanes of a vector, and of how many parts one after another.
     """
-    if "+avx512f" in features.split(","):
-        return VECTORS
-    return {1: VECTORS, 2: VECTORS // 2}.get(rows, 1)
-
-
-WHOLE, HALF, FLOAT = ir.IntType(64), ir.VectorType(ir.IntType(16), LANES), ir.VectorType(ir.FloatType(), LANES)
-WORDS = ir.VectorType(ir.IntType(32), LANES)
+    if "+avx512f" in features.split(","):  # 32 registers of 16 lanes
+        return 16, 1
+    return 8, {1: 1, 2: 2}.get(rows, 4)  # 16 registers with AVX2
 
 
 def packed(weight: torch.Tensor) -> np.ndarray | None:
     """Weights [out, in] in the order in which a tile reads them, if bfloat16 holds them exactly.
 
     Returns:
-        uint16 [ceil(out / BLOCK), VECTORS, in, LANES]: the bits of bfloat16, outputs filled up with zeros.
+        uint16 [ceil(out / BLOCK), BLOCK / 32, in, PAIR, 2]: the bits of bfloat16, outputs filled up with zeros. Two
+        share a word, of which a shift makes one float32 and a mask the other.
     """
     halves = weight.bfloat16()
     if weight.dtype not in (torch.float32, torch.bfloat16) or not torch.equal(halves.to(weight.dtype), weight):
@@ -55,7 +57,7 @@ def packed(weight: torch.Tensor) -> np.ndarray | None:
     blocks = -(-outputs // BLOCK)
     bits = np.zeros((blocks * BLOCK, inputs), np.uint16)
     bits[:outputs] = halves.contiguous().view(torch.int16).numpy().view(np.uint16)
-    return np.ascontiguousarray(bits.reshape(blocks, VECTORS, LANES, inputs).swapaxes(2, 3))
+    return np.ascontiguousarray(bits.reshape(blocks, -1, 2, PAIR, inputs).transpose(0, 1, 4, 3, 2))
 
 
 def product(x: torch.Tensor, weights: np.ndarray, outputs: int) -> torch.Tensor:
@@ -82,9 +84,11 @@ def _tile_of(rows: int) -> Callable[..., None]:
             sums, x = (context.make_array(kind)(context, builder, value) for kind, value in arrays)
             data = builder.inttoptr(given[2], ir.IntType(16).as_pointer())
             *_, features = context.codegen().magic_tuple()  # what the code is made for
-            together = vectors_together(rows, features)
-            for vector in range(0, VECTORS, together):
-                _write_tile(builder, rows, range(vector, vector + together), sums, x, data, *given[3:])
+            lanes, parts = lanes_and_parts(rows, features)
+            words = [(pair, lane) for pair in range(0, BLOCK, 2 * PAIR) for lane in range(0, PAIR, lanes)]
+            size = len(words) // parts
+            for start in range(0, len(words), size):
+                _Tile(builder, rows, lanes, words[start : start + size]).write(sums, x, data, *given[3:])
             return context.get_dummy_value()
 
         return types.void(sums, x, types.intp, types.intp, types.intp), generate
@@ -92,72 +96,81 @@ def _tile_of(rows: int) -> Callable[..., None]:
     return tile  # type: ignore[no-any-return]
 
 
-def _write_tile(builder: Any, rows: int, vectors: range, sums: Any, x: Any, weights: Any, row: Any, first: Any) -> None:
-    """Write the code for some vectors of a tile. `sums` [M, N], `x` [M, in], `weights` points to [in, BLOCK]."""
-    width, depth = builder.extract_value(sums.shape, 1), builder.extract_value(x.shape, 1)
-    places, inputs = [], []
-    for number in range(rows):
-        at = builder.add(row, WHOLE(number))
-        inputs.append(builder.gep(x.data, [builder.mul(at, depth)]))
-        start = builder.add(builder.mul(at, width), first)
-        places += [_vector_at(builder, sums.data, start, vector, FLOAT) for vector in vectors]
-    before = [builder.load(place, align=4) for place in places]
+class _Tile:
+    """The code of some rows times some vectors of words, each of which holds the weights of two vectors of outputs."""
 
-    entry, loop, done = builder.block, builder.append_basic_block("depth"), builder.append_basic_block("done")
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    k = builder.phi(WHOLE)
-    running = [builder.phi(FLOAT) for _ in places]
-    factors = []
-    for vector in vectors:
-        start = builder.mul(builder.add(builder.mul(depth, WHOLE(vector)), k), WHOLE(LANES))
-        _ask_for(builder, weights, builder.add(start, WHOLE(AHEAD * LANES)))
-        factors.append(_widened(builder, _vector_at(builder, weights, start, 0, HALF)))
-    after = _multiply_added(builder, running, inputs, factors, k)
-    following = builder.add(k, WHOLE(1))
-    for phi, begin, end in zip([k, *running], [WHOLE(0), *before], [following, *after], strict=True):
-        phi.add_incoming(begin, entry)
-        phi.add_incoming(end, loop)
-    builder.cbranch(builder.icmp_signed("<", following, depth), loop, done)
-    builder.position_at_end(done)
-    for place, value in zip(places, after, strict=True):
-        builder.store(value, place, align=4)
+    def __init__(self, builder: Any, rows: int, lanes: int, words: list[tuple[int, int]]) -> None:
+        """Words: the output that each vector of them begins with, by its pair and its lane."""
+        self._builder, self._rows, self._words = builder, rows, words
+        self._floats, self._bits = (ir.VectorType(kind, lanes) for kind in (ir.FloatType(), ir.IntType(32)))
 
+    def write(self, sums: Any, x: Any, weights: Any, row: Any, first: Any) -> None:
+        """`sums` [M, N], `x` [M, in], `weights` points to a block; all contiguous."""
+        builder = self._builder
+        width, depth = builder.extract_value(sums.shape, 1), builder.extract_value(x.shape, 1)
+        places, inputs = [], []
+        for number in range(self._rows):
+            at = builder.add(row, WHOLE(number))
+            inputs.append(builder.gep(x.data, [builder.mul(at, depth)]))
+            start = builder.add(builder.mul(at, width), first)
+            for pair, lane in self._words:
+                for output in (pair + lane, pair + lane + PAIR):
+                    places.append(self._at(sums.data, builder.add(start, WHOLE(output)), self._floats))
+        before = [builder.load(place, align=4) for place in places]
 
-def _multiply_added(builder: Any, running: list[Any], inputs: list[Any], factors: list[Any], k: Any) -> list[Any]:
-    """The sums after input `k`: each row's own times the block's weights for it."""
-    fused = _named(builder, "llvm.fmuladd.v16f32", ir.FunctionType(FLOAT, [FLOAT] * 3))
-    undefined, after = FLOAT(ir.Undefined), []
-    for number, own in enumerate(inputs):
-        one = builder.insert_element(undefined, builder.load(builder.gep(own, [k])), ir.IntType(32)(0))
-        everywhere = builder.shuffle_vector(one, undefined, WORDS([0] * LANES))
-        sums = running[number * len(factors) : (number + 1) * len(factors)]
-        after += [builder.call(fused, [everywhere, factor, sum_]) for factor, sum_ in zip(factors, sums, strict=True)]
-    return after
+        entry, loop, done = builder.block, builder.append_basic_block("depth"), builder.append_basic_block("done")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        k = builder.phi(WHOLE)
+        running = [builder.phi(self._floats) for _ in places]
+        after = self._multiply_added(running, inputs, self._factors(weights, depth, k), k)
+        following = builder.add(k, WHOLE(1))
+        for phi, begin, end in zip([k, *running], [WHOLE(0), *before], [following, *after], strict=True):
+            phi.add_incoming(begin, entry)
+            phi.add_incoming(end, loop)
+        builder.cbranch(builder.icmp_signed("<", following, depth), loop, done)
+        builder.position_at_end(done)
+        for place, value in zip(places, after, strict=True):
+            builder.store(value, place, align=4)
 
+    def _factors(self, weights: Any, depth: Any, k: Any) -> list[Any]:
+        """The weights of input `k` as float32: bfloat16 is float32 cut short."""
+        builder, factors = self._builder, list[Any]()
+        for pair, lane in self._words:
+            line = builder.add(builder.mul(depth, WHOLE(pair // (2 * PAIR))), k)
+            start = builder.add(builder.mul(line, WHOLE(2 * PAIR)), WHOLE(2 * lane))
+            if lane == 0:
+                self._ask_for(builder.gep(weights, [builder.add(start, WHOLE(AHEAD * 2 * PAIR))]))
+            both = builder.load(self._at(weights, start, self._bits), align=4)
+            shift, mask = (self._bits([value] * self._bits.count) for value in (16, 0xFFFF0000))
+            widened = builder.shl(both, shift), builder.and_(both, mask)
+            factors += [builder.bitcast(each, self._floats) for each in widened]
+        return factors
 
-def _widened(builder: Any, place: Any) -> Any:
-    """The weights at a vector's address as float32."""
-    bits = builder.load(place, align=2)
-    shifted = builder.shl(builder.zext(bits, WORDS), WORDS([16] * LANES))  # bfloat16 is float32 cut short
-    return builder.bitcast(shifted, FLOAT)
+    def _multiply_added(self, running: list[Any], inputs: list[Any], factors: list[Any], k: Any) -> list[Any]:
+        """The sums after input `k`: each row's own times the weights for it."""
+        builder, floats = self._builder, self._floats
+        fused = self._named(f"llvm.fmuladd.v{floats.count}f32", ir.FunctionType(floats, [floats] * 3))
+        undefined, after = floats(ir.Undefined), []
+        for number, own in enumerate(inputs):
+            one = builder.insert_element(undefined, builder.load(builder.gep(own, [k])), ir.IntType(32)(0))
+            everywhere = builder.shuffle_vector(one, undefined, self._bits([0] * floats.count))
+            sums = running[number * len(factors) : (number + 1) * len(factors)]
+            after += [builder.call(fused, [everywhere, each, sum_]) for each, sum_ in zip(factors, sums, strict=True)]
+        return after
 
+    def _ask_for(self, place: Any) -> None:
+        """Have what stands there brought near. Beyond the end of the weights that does nothing."""
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        bring = self._named("llvm.prefetch.p0", ir.FunctionType(ir.VoidType(), [byte, number, number, number]))
+        self._builder.call(bring, [self._builder.bitcast(place, byte), number(0), number(3), number(1)])
 
-def _ask_for(builder: Any, weights: Any, start: Any) -> None:
-    """Have an input's weights brought near. Beyond the end of the weights that does nothing."""
-    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-    bring = _named(builder, "llvm.prefetch.p0", ir.FunctionType(ir.VoidType(), [byte, number, number, number]))
-    at = builder.bitcast(builder.gep(weights, [start]), byte)
-    builder.call(bring, [at, number(0), number(3), number(1)])  # to be read, kept near, data
+    def _named(self, name: str, kind: ir.FunctionType) -> Any:
+        return self._builder.module.globals.get(name) or ir.Function(self._builder.module, kind, name)
 
-
-def _named(builder: Any, name: str, kind: ir.FunctionType) -> Any:
-    return builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-
-
-def _vector_at(builder: Any, data: Any, start: Any, vector: int, kind: Any) -> Any:
-    """The address of a tile's vector, `start` being that of its first."""
-    return builder.bitcast(builder.gep(data, [builder.add(start, WHOLE(vector * LANES))]), kind.as_pointer())
+    def _at(self, data: Any, start: Any, kind: Any) -> Any:
+        """The address of a vector."""
+        return self._builder.bitcast(self._builder.gep(data, [start]), kind.as_pointer())
 
 
 _tile_of_1, _tile_of_2, _tile_of_3, _tile_of_4, _tile_of_5, _tile_of_6 = (_tile_of(rows) for rows in range(1, 7))
