@@ -66,7 +66,7 @@ def test_who_waits_for_the_compiler_is_told(monkeypatch: pytest.MonkeyPatch):
     told.clear()
     cpu_kernels.prepare(told.append)
     cpu_kernels.prepare(told.append)
-    assert told == ["Compiling kernels for this processor: some ten seconds."]
+    assert told == ["Compiling kernels for this processor: some fifteen seconds."]
 
 
 @pytest.mark.parametrize(("query_heads", "key_heads"), [(4, 4), (6, 2)])

@@ -32,10 +32,8 @@ from studio.training.voice_measure import (
     VoiceMeasure,
     described_voices,
     learn,
-    load,
     planned_voices,
     rank_of_own,
-    save,
     voice_statistics,
 )
 
@@ -106,8 +104,8 @@ def test_the_measure_finds_what_tells_voices_apart_and_forgets_the_rest(tmp_path
 
     assert share_found(spoken, references) < 0.3
     assert share_found(measure.placed(spoken), measure.placed(references)) > 0.5
-    save(measure, tmp_path / "measure.npz")
-    assert np.array_equal(load(tmp_path / "measure.npz").placed(spoken), measure.placed(spoken))
+    measure.save(tmp_path / "measure")
+    assert np.array_equal(VoiceMeasure.load(tmp_path / "measure").placed(spoken), measure.placed(spoken))
 
 
 @needs_espeak

@@ -35,6 +35,25 @@ def test_shards_hold_what_was_packed_and_are_small(tmp_path: Path, monkeypatch: 
     assert not gpu_run.unpack(tmp_path / "shards", "other", tmp_path / "three")
 
 
+@pytest.mark.parametrize("go_on", [True, False])
+def test_to_go_on_means_to_keep_what_the_model_knows_of_codes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, go_on: bool
+) -> None:
+    """Also where the tokenizer has gone on before it: its codes are nearly what they were."""
+    told: list[str] = []
+    monkeypatch.setattr(gpu_run.Run, "_speak", lambda run, count: None)
+    monkeypatch.setattr(gpu_run.Run, "_wait_for", lambda run, count, share: None)
+    monkeypatch.setattr(gpu_run.Run, "_run", lambda run, module, arguments: None)
+    monkeypatch.setattr(gpu_run.Run, "_train", lambda run, stage, until, arguments: told.extend(arguments))
+    own = tmp_path / "tokenizer" / "checkpoint"
+    own.mkdir(parents=True)
+    (own / "config.json").write_text("{}")
+    gpu_run.main(["speech", "--folder", str(tmp_path), "--workers", "0", *(["--go-on"] if go_on else [])])
+    assert "--new-codes" not in told
+    assert ("--from-nothing" in told) == (not go_on)
+    assert ("--begins-at" in told) == go_on
+
+
 def test_tokenizer_then_speech_and_on_from_the_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def in_this_process(_run: gpu_run.Run, module: str, arguments: Sequence[str]) -> None:
         import_module(f"studio.training.{module}").main(list(arguments))

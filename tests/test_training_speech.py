@@ -251,6 +251,9 @@ def test_voices_are_told_by_codes_and_those_of_short_utterances_are_not(tmp_path
     (tmp_path / "codec.json").write_text('{"frame_rate": 25.0, "codebook_size": 1024}')
     assert len(code_statistics(values[0].astype(int))) == 40 + 40 * 41 // 2 + 40
     assert read_coded_speech(tmp_path).voices is None
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="coded_speech"):
+        describe(tmp_path / "empty")
     describe(tmp_path)
     (tmp_path / "train-0001.jsonl").write_bytes((tmp_path / "train-0000.jsonl").read_bytes())
     for kind in ("npy", "times.npy"):

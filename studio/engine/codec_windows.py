@@ -41,13 +41,12 @@ class CodecWindows:
         self._codec = codec
         self._recordings: dict[int, Run] = {}
         device = codec.model.device
-        if record is None and device.type == "cuda":
-            # Frames are made beside it, by recordings of their own.
-            record = partial(recorded, pool=torch.cuda.graph_pool_handle(), stream=torch.cuda.Stream(device))
-        if record is None:
+        if record is None and device.type != "cuda":
             return
         longest = 2 * PIECE_FRAMES + 2 * reach.exact_frames
         try:
+            if record is None:  # frames are made beside it, by recordings of their own
+                record = partial(recorded, pool=torch.cuda.graph_pool_handle(), stream=torch.cuda.Stream(device))
             with torch.inference_mode():
                 for frames in range(STEP_FRAMES, longest + STEP_FRAMES, STEP_FRAMES):
                     example = torch.zeros(1, codec.codebooks, frames, dtype=torch.int64, device=device)

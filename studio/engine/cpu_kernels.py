@@ -60,7 +60,7 @@ def prepare(say: Callable[[str], None] = lambda text: None) -> None:
     first = not kernel.signatures
     rms_norm(row, row[0], 1.0)
     if first and not kernel.stats.cache_hits:
-        say("Compiling kernels for this processor: some ten seconds.")
+        say("Compiling kernels for this processor: some fifteen seconds.")
     gated(row)
     block, table = np.zeros((1, 2, 1, 4), np.float32), np.ones((1, 1, 4), np.float32)
     attend(torch.ones(1, 3, 4), block, 0, np.zeros(1, np.int64), table, table)

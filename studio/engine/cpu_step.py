@@ -91,7 +91,9 @@ def prepare() -> None:
     no_layers = np.zeros((0, 4), np.int64)
     step.weights = (table, no_layers, norms, table[0], step._kept[0].ctypes.data, 4, 1, np.float32(1))
     cache = KvCache((1, 1, 2, 1, 4), torch.float32, torch.device("cpu"))
-    ReadyRows(step, cache, (torch.zeros(1, 1, 4), torch.zeros(1, 1, 4)), state, 0, special).step()
+    tables = (torch.zeros(1, 1, 4), torch.zeros(1, 1, 4))
+    ReadyRows(step, cache, tables, state, 0, special).step()
+    step(state.codes, OwnLengths(cache, *tables, [0]))  # what sorts all codes draws by itself
 
 
 @compiled

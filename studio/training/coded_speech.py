@@ -5,6 +5,7 @@ said in each frame: the letter of the text and the phone.
 """
 
 import argparse
+import hashlib
 import json
 import math
 import shutil
@@ -146,6 +147,20 @@ def encode_shard(encoder: Encoder, index: Path, folder: Path) -> None:
     part.replace(target)
 
 
+def note_codec(codec: HiggsCodec, tokenizer: Path, folder: Path) -> None:
+    """Write down whose codes a folder holds.
+
+    Raises:
+        SystemExit: they are another tokenizer's.
+    """
+    digest = hashlib.sha256((tokenizer / "model.safetensors").read_bytes()).hexdigest()
+    file = folder / "codec.json"
+    if file.is_file() and json.loads(file.read_text("utf-8")).get("weights", digest) != digest:
+        raise SystemExit(f"{folder} holds codes of another tokenizer: remove it, or choose another --folder.")
+    facts = {"frame_rate": codec.frame_rate, "codebook_size": codec.codebook_size, "weights": digest}
+    file.write_text(json.dumps(facts) + "\n", "utf-8")
+
+
 def read_coded_speech(folder: Path, split: Split = "train") -> CodedSpeech:
     """Every whole shard of a folder.
 
@@ -202,8 +217,7 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     options.folder.mkdir(parents=True, exist_ok=True)
     codec = HiggsCodec.load(options.tokenizer, options.device)
-    facts = {"frame_rate": codec.frame_rate, "codebook_size": codec.codebook_size}
-    (options.folder / "codec.json").write_text(json.dumps(facts) + "\n")
+    note_codec(codec, options.tokenizer, options.folder)
     encoder, begun = Encoder(codec, compiled=options.compile), time.monotonic()
     first, step = options.part
     for index in shards_of(options.spoken, options.split)[first::step]:

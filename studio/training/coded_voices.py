@@ -7,18 +7,19 @@ the codes of each shard, and the language model is asked for them while it learn
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+import io
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from contextlib import nullcontext
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
+from studio.durable import write_durably
 from studio.training.coded_speech import FOLDER
-from studio.training.discriminants import discriminants
+from studio.training.discriminants import StandardisedMap, discriminants
 from studio.training.spoken_speech import SpokenUtterance, shards_of, utterances_of
 from studio.training.tokenizer_model import LEVELS, places_in_grid
 
@@ -38,24 +39,11 @@ def code_statistics(codes: np.ndarray) -> np.ndarray:
     return np.concatenate([mean, (rows.T @ rows / len(rows))[pairs], (rows[1:] * rows[:-1]).mean(0)])
 
 
-@dataclass(frozen=True, eq=False)
-class CodedVoices:
-    """A linear map of code statistics, in which what varies within a voice has a deviation of about 1."""
-
-    mean: np.ndarray  # [C]
-    deviation: np.ndarray  # [C]
-    projection: np.ndarray  # [C, VOICE_NUMBERS]
-
-    def placed(self, statistics: np.ndarray) -> np.ndarray:
-        """Shape: `[..., C]` to `[..., VOICE_NUMBERS]`."""
-        return ((statistics - self.mean) / self.deviation) @ self.projection
-
-
-def learn(statistics: np.ndarray, voices: np.ndarray) -> CodedVoices:
+def learn(statistics: np.ndarray, voices: np.ndarray) -> StandardisedMap:
     """Learn what tells voices apart. Shapes: `[utterances, C]`, int `[utterances]`, counted from 0."""
     mean, deviation = statistics.mean(0), statistics.std(0) + 1e-6
     projection = discriminants((statistics - mean) / deviation, voices, VOICE_NUMBERS)
-    return CodedVoices(mean, deviation, projection)
+    return StandardisedMap(mean, deviation, projection)
 
 
 def long_enough(index: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -66,14 +54,16 @@ def long_enough(index: Path) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(statistics), np.array([each.speaker for each in told])
 
 
-def describe_shard(index: Path, voices: CodedVoices) -> None:
+def describe_shard(index: Path, voices: StandardisedMap) -> None:
     """Write the mean of each speaker's utterances beside the codes; a speaker of short ones only is not a number."""
     statistics, speakers = long_enough(index)
     placed = voices.placed(statistics)
     described = np.full((1 + max(each.speaker for each in utterances_of(index)), VOICE_NUMBERS), np.nan, np.float32)
     for speaker in np.unique(speakers):
         described[speaker] = placed[speakers == speaker].mean(0)
-    np.save(index.with_suffix(".voices.npy"), described)
+    written = io.BytesIO()
+    np.save(written, described)
+    write_durably(index.with_suffix(".voices.npy"), written.getvalue())
 
 
 def describe(folder: Path, workers: int = 0) -> None:
@@ -82,26 +72,30 @@ def describe(folder: Path, workers: int = 0) -> None:
     Args:
         folder: Of codes.
         workers: Processes; 0: this one.
+
+    Raises:
+        FileNotFoundError: there are no codes.
     """
     shards, file = shards_of(folder), folder / FILE
-    if not file.is_file():
-        parts = _each(long_enough, shards[:SHARDS_LEARNT_FROM], workers)
-        counts = np.cumsum([0, *(1 + speakers.max() for _, speakers in parts)])
-        numbers = np.concatenate([speakers + count for (_, speakers), count in zip(parts, counts, strict=False)])
-        _, voices = np.unique(numbers, return_inverse=True)
-        learnt = learn(np.concatenate([statistics for statistics, _ in parts]), voices)
-        np.savez(file, mean=learnt.mean, deviation=learnt.deviation, projection=learnt.projection)
-    with np.load(file, allow_pickle=False) as saved:
-        learnt = CodedVoices(saved["mean"], saved["deviation"], saved["projection"])
-    new = [index for index in shards if not index.with_suffix(".voices.npy").is_file()]
-    _each(partial(describe_shard, voices=learnt), new, workers)
+    if not shards:
+        raise FileNotFoundError(f"no coded speech in {folder}: run python -m studio.training.coded_speech")
+    with ProcessPoolExecutor(workers, get_context("spawn"), _keep_to_one_core) if workers else nullcontext() as pool:
+        each = pool.map if pool else map
+        if not file.is_file():
+            parts = list(each(long_enough, shards[:SHARDS_LEARNT_FROM]))
+            counts = np.cumsum([0, *(1 + speakers.max() for _, speakers in parts)])
+            numbers = np.concatenate([speakers + count for (_, speakers), count in zip(parts, counts, strict=False)])
+            _, voices = np.unique(numbers, return_inverse=True)
+            learn(np.concatenate([statistics for statistics, _ in parts]), voices).save(file)
+        learnt = StandardisedMap.load(file)
+        new = [index for index in shards if not index.with_suffix(".voices.npy").is_file()]
+        for _ in each(partial(describe_shard, voices=learnt), new):
+            pass
 
 
-def _each(work: Callable[[Path], Any], shards: Sequence[Path], workers: int) -> list[Any]:
-    if not workers:
-        return [work(index) for index in shards]
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        return list(pool.map(work, shards))
+def _keep_to_one_core() -> None:
+    """Products of processes side by side: the threads of one would be in the way of the others."""
+    threadpool_limits(1)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,6 +1,7 @@
 """When a training must end: after so many minutes of its own, or by an hour, whichever comes first.
 
-On a lent machine the hour decides: what a process takes to start, to read its data and to compile is part of the time.
+Where a machine is at hand until some hour, the hour decides: what a process takes to start, to read its data and to
+compile is part of the time.
 """
 
 import argparse

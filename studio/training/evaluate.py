@@ -4,6 +4,7 @@ Texts and voices are held out and decided by the seed. JSON on stdout, or into `
 """
 
 import argparse
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ from studio.training.recogniser import FILE as RECOGNISER
 from studio.training.recogniser import load as load_recogniser
 from studio.training.speech_evaluation import evaluate_speech, evaluate_turns, plan_items, speak_items
 from studio.training.voice_measure import FILE as VOICE_MEASURE
-from studio.training.voice_measure import load as load_voice_measure
+from studio.training.voice_measure import VoiceMeasure
 
 PICTURED_LINES = 12
 
@@ -84,14 +85,20 @@ def _codec_figures(options: argparse.Namespace) -> dict[str, object]:
     return figures
 
 
+def _digest(path: Path) -> str:
+    """Figures by two recognisers, or two measures of voices, do not compare: this says which it was."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
 def _speech_figures(options: argparse.Namespace) -> dict[str, object]:
     checkpoint = find_checkpoint(options.checkpoint, "generation")
     engine = LocalEngine.load(checkpoint, tokenizer=options.tokenizer, device="cpu")
     items = plan_items(options.sentences, options.seed)
     takes = speak_items(engine, items, options.seed)
     recogniser = load_recogniser(options.recogniser) if options.recogniser.is_file() else None
-    measure = load_voice_measure(options.voice_measure) if options.voice_measure.is_file() else None
-    figures = evaluate_speech(items, takes, engine.codec, recogniser, measure)
+    measure = VoiceMeasure.load(options.voice_measure) if options.voice_measure.is_file() else None
+    measures = {path.stem: _digest(path) for path in (options.recogniser, options.voice_measure) if path.is_file()}
+    figures = {"measures": measures} | evaluate_speech(items, takes, engine.codec, recogniser, measure)
     figures["turns"] = evaluate_turns(engine, items, measure, options.seed)
     if options.page:
         rows = []

@@ -22,9 +22,9 @@ from studio.training.spoken_speech import VOICES_OF_A_SHARD, shards_of, speak_sh
 
 CHECKPOINT, STATE, LOG = "checkpoint", "state.pt", "log.jsonl"
 BUNDLED_TOKENIZER = Path("assets/mini/higgs-audio-v2-tokenizer-mini")
-SHARD_BYTES = 14_900_000
+SHARD_BYTES = 14_900_000  # small enough for what carries files one by one
 STAGES = ("tokenizer", "xcodec2", "speech")
-MINUTES = 8.5  # in all, of a limit of nine
+MINUTES = 8.5  # in all, unless told otherwise
 RESERVE_SECONDS = 20.0  # for saving and shards
 LEAST_TRAINING = 0.2  # of the minutes, however long the data took
 TOKENIZER_SHARE, XCODEC2_SHARE = 0.5, 0.35  # of the minutes of `all`, until which they train, data included
@@ -34,6 +34,7 @@ XCODEC2_UTTERANCES = 6_000
 WIDTH = 512  # of the tokenizer
 TOKENIZER_BATCH, XCODEC2_BATCH, POSITIONS = 16, 48, 32_000
 TOKENIZER_SHARDS, SPEECH_SHARDS = 28, 320  # of 600 utterances
+GO_ON_AT = 0.4  # of the curriculum, for a model that reads
 RATE, XCODEC2_RATE = 2.5e-3, 1e-3  # of learning: batches are larger than on a CPU
 
 
@@ -110,8 +111,10 @@ class Run:
         self._run("coded_voices", ["--codes", str(codes), "--workers", str(max(0, self._workers - 2))])
         arguments = ["--codes", str(codes), "--positions", str(self._sized(POSITIONS, 600)), "--rate", f"{RATE}"]
         arguments += ["--workers", str(max(0, self._workers - 2))]
-        if has_own:
-            arguments.append("--new-codes" if self._options.go_on else "--from-nothing")
+        if self._options.go_on:  # a tokenizer that went on leaves its codes nearly what they were
+            arguments += ["--begins-at", f"{GO_ON_AT}"]
+        elif has_own:
+            arguments.append("--from-nothing")
         self._train("speech", 1.0, arguments)
 
     def all(self) -> None:

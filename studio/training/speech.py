@@ -56,7 +56,7 @@ class Recipe:
     lead: float = 1.0  # of the loss for reading where the letters are known
     last_lead: float = 0.1
     voice_lead: float = 0.5  # of the loss for knowing the voice, where it is known
-    led: float = 0.5  # of the minutes, over which it falls and the codebooks come to count more evenly
+    led: float = 0.5  # of the curriculum, over which it falls and the codebooks come to count more evenly
     rate: float = 1.5e-3  # of learning, the size of a step relative to the weights' root mean square
     last_rate: float = 5e-5
     warmup_steps: int = 60
@@ -190,6 +190,10 @@ class Training:
     def resume(self) -> None:
         """Go on where the folder's state stands."""
         state = torch.load(self.folder / STATE, weights_only=True, map_location=self.device)
+        if "questions" not in state:
+            raise SystemExit(
+                f"{self.folder / STATE} is of an earlier version of this training: begin without --resume."
+            )
         self.model.load_state_dict(state["model"])
         self.questions.load_state_dict(state["questions"])
         self.mean = state["mean"]
@@ -347,7 +351,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rate", type=float, default=Recipe.rate, help="of learning, at its height")
     parser.add_argument("--from-nothing", action="store_true", help="the start's shape, weights drawn anew")
     parser.add_argument("--new-codes", action="store_true", help="the start spoke the codes of another tokenizer")
-    parser.add_argument("--begins-at", type=float, default=0.0, help="share of the curriculum that is left out")
+    parser.add_argument(
+        "--begins-at", type=float, default=0.0, help="share of the curriculum, leading included, that is left out"
+    )
     parser.add_argument("--workers", type=int, default=0, help="processes that draw samples; 0: this one")
     add_end_by(parser)
     options = parser.parse_args(arguments)

@@ -169,10 +169,13 @@ def _own_voices(
 def own_voice_figures(
     clips: Sequence[Audio | None], references: Sequence[np.ndarray], measure: VoiceMeasure
 ) -> dict[str, float]:
-    """How often a clip lies nearest to its own reference among ten, and its mean rank; nothing heard is the last."""
+    """How often a clip lies nearest to its own reference among ten, or all if there are fewer, and its mean rank.
+
+    Where nothing was heard, it is the last.
+    """
     ranks = []
     for index, clip in enumerate(clips):
-        first = index - index % VOICES_COMPARED
+        first = min(index - index % VOICES_COMPARED, max(0, len(references) - VOICES_COMPARED))
         compared = references[first : first + VOICES_COMPARED]
         ranks.append(rank_of_own(measure.embedding(clip), compared, index - first) if clip else len(compared))
     return {
