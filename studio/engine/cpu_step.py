@@ -84,7 +84,7 @@ def prepare() -> None:
     """Have the kernels compiled, so that nobody waits for it later."""
     special = SpecialCodes(begin=2, end=3, codebook_size=4)
     state = SamplerState.empty(1, 1, torch.device("cpu"))
-    state.start(0, Sampling(), torch.zeros(0, 1, dtype=torch.int64), special)
+    state.start(0, Sampling(temperature=0.0), torch.zeros(0, 1, dtype=torch.int64), special)
     step = CompiledStep.__new__(CompiledStep)
     table, norms = np.zeros((4, 4), np.float32), np.zeros((0, 2, 4), np.float32)
     step._kept, step.shape = [np.zeros((1, 4, BLOCK), np.uint16)], (1, 4)
