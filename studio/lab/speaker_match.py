@@ -4,8 +4,8 @@ There is no learnt embedding here: nothing well kept carries its weights along. 
 mel-frequency cepstrum over the loud frames (the shape of the vocal tract, whatever the level) and by the median pitch
 of the voiced ones; distances count in the voices' own spread. Of the eight bundled voices,
 half a recording (1.2 to 1.7 s) is told from the other seven voices 6 times of 8, and from any single one 93 times of
-100; on their codec round trips 5 times of 8 and 89 times of 100. Takes of the bundled generation model do worse: it
-does not keep its voices well. So read a match as a hint, compare within the cast, and never take it for
+100; on their codec round trips 5 times of 8 and 89 times of 100. Of takes of the bundled generation model, two in
+three are nearest to their own of the eight. So read a match as a hint, compare within the cast, and never take it for
 a proof of identity.
 """
 
