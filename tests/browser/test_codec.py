@@ -127,7 +127,10 @@ def test_what_was_spoken_can_be_taken(studio: Page):
     open_lab(studio)
     studio.get_by_label("Sounds", exact=True).click()
     studio.get_by_role("option", name="What was spoken last").click()
-    studio.get_by_role("option", name=re.compile(r"^Line 1 · .*, take 1$")).click()
+    take = studio.get_by_role("option", name=re.compile(r"^Line 1 · .*, take 1$"))
+    if not take.is_visible():  # a choice that is drawn anew at this moment closes its list
+        studio.get_by_label("Sounds", exact=True).click()
+    take.click()
     studio.get_by_label("Sounds", exact=True).press("Tab")
     choose_codecs(studio, [(PCM, "8 kHz")])
     compare(studio, 3)
