@@ -15,7 +15,7 @@ import random
 import shutil
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from studio.training.coded_speech import read_coded_speech
 from studio.training.deadline import add_end_by, minutes_until
 from studio.training.muon import StackedMuon
 from studio.training.speech_model import Batch, Questions, TrainingPass, pack
-from studio.training.speech_samples import Sample, SampleDrawer, mixture_at
+from studio.training.speech_samples import Mixture, Sample, SampleDrawer, mixture_at
 from studio.training.together import Together
 from studio.training.tokenizer_model import CODE_DIMENSIONS, CODEBOOK_SIZE, LEVELS, places_in_grid
 
@@ -93,29 +93,39 @@ class Batches:
     """Batches of samples of like length from the corpus as it stands."""
 
     def __init__(self, codes: Path, prompts: PromptBuilder, audio_tokens: tuple[int, int], recipe: Recipe) -> None:
-        self._codes, self._prompts, self._audio_tokens, self._recipe = codes, prompts, audio_tokens, recipe
+        self._codes, self._prompts, self._recipe = codes, prompts, recipe
+        self.audio_tokens = audio_tokens
         self._ready: deque[list[Sample]] = deque()
         self.look_again()
 
     def look_again(self) -> None:
         """Take in what the corpus has grown by."""
         self.speech = read_coded_speech(self._codes)
-        self._drawer = SampleDrawer(self.speech, self._prompts)
+        self.drawer = SampleDrawer(self.speech, self._prompts)
 
     def next(self, chance: random.Random, progress: float) -> Batch:
         """One batch, at a progress of 0..1."""
         if not self._ready:
             self._draw(chance, progress)
-        return pack(self._ready.popleft(), self._audio_tokens)
+        return self.packed(self._ready.popleft())
+
+    def samples(self, chance: random.Random, mixture: Mixture, positions: int) -> Sequence[Sample]:
+        """At least so many positions."""
+        drawn, length = list[Sample](), 0
+        while length < positions:
+            drawn.append(self.drawer.draw(chance, mixture))
+            length += drawn[-1].length
+        return drawn
+
+    def packed(self, samples: Sequence[Sample]) -> Batch:
+        """A batch of these samples."""
+        return pack(samples, self.audio_tokens)
 
     def _draw(self, chance: random.Random, progress: float) -> None:
-        mixture, wanted, drawn, positions = mixture_at(progress), self._recipe.positions, list[Sample](), 0
-        while positions < wanted * self._recipe.pooled_batches:
-            drawn.append(self._drawer.draw(chance, mixture))
-            positions += drawn[-1].length
-        drawn.sort(key=lambda sample: sample.length)
+        wanted = self._recipe.positions
+        drawn = self.samples(chance, mixture_at(progress), wanted * self._recipe.pooled_batches)
         batches: list[list[Sample]] = [[]]
-        for sample in drawn:
+        for sample in sorted(drawn, key=lambda sample: sample.length):
             if batches[-1] and (len(batches[-1]) + 1) * sample.length > wanted:
                 batches.append([])
             batches[-1].append(sample)
@@ -223,6 +233,11 @@ class Training:
             loss, losses, reading = self.training_pass.led_loss(
                 batch.to(self.device), self.questions, self._lead(progress), self.recipe.voice_lead, self._led(progress)
             )
+        self._descend(loss, progress)
+        return torch.cat((losses, reading))
+
+    def _descend(self, loss: Tensor, progress: float) -> None:
+        """Move the weights, and their running mean, by the gradients of all processes."""
         loss.backward()
         self.together.average(each.grad for each in self.trained)
         for each in self.trained:  # without a look at the norm: a GPU's host must not wait for it
@@ -235,7 +250,10 @@ class Training:
         values = self.model.state_dict()
         with torch.no_grad():
             torch._foreach_lerp_([self.mean[name] for name in values], list(values.values()), 1 - decay)
-        return torch.cat((losses, reading))
+
+    def told(self, means: list[float]) -> dict[str, object]:
+        """What a line of the log says of the means of what steps returned."""
+        return {"losses": means[:-4], "reading": means[-4:-1], "voice": means[-1]}
 
     def learnt(self, progress: float) -> float:
         """How far the curriculum is at a progress of 0..1."""
@@ -294,15 +312,8 @@ class Training:
     def _log(self, losses: list[Tensor], positions: int, utterances: int) -> None:
         if not self.together.is_first:
             return
-        means = [round(value, 3) for value in torch.stack(losses).mean(0).tolist()]
-        line = {
-            "step": self.step,
-            "minutes": round(self.seconds / 60, 2),
-            "hour": time.strftime("%H:%M"),
-            "losses": means[:-4],
-            "reading": means[-4:-1],
-            "voice": means[-1],
-        }
+        line = {"step": self.step, "minutes": round(self.seconds / 60, 2), "hour": time.strftime("%H:%M")}
+        line |= self.told([round(value, 3) for value in torch.stack(losses).mean(0).tolist()])
         line |= {"positions": positions, "utterances": utterances}
         with (self.folder / LOG).open("a") as file:
             file.write(json.dumps(line) + "\n")

@@ -12,7 +12,7 @@ is asked whose voice it is, too, which the codes, mostly noise to it, hardly tea
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -47,17 +47,17 @@ class Batch:
     led: Tensor  # int64 [G]: the padded positions whose letter is known
     led_to: Tensor  # float32 [G, LED]: where in their sample it stands, and those spoken after it
 
-    def to(self, device: torch.device) -> "Batch":
+    def to(self, device: torch.device) -> Self:
         """The same on another device; from pinned memory the host does not wait for it."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def pin_memory(self) -> "Batch":
+    def pin_memory(self) -> Self:
         """The same in memory that a GPU can fetch from by itself."""
         return self._each(Tensor.pin_memory)
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
         changed = {name: change(each) for name, each in vars(self).items() if isinstance(each, Tensor)}
-        return Batch(**changed, samples=self.samples)
+        return type(self)(**changed, samples=self.samples)
 
 
 def pack(samples: Sequence[Sample], audio_tokens: tuple[int, int]) -> Batch:
@@ -152,10 +152,14 @@ class TrainingPass:
         """Mean cross entropy of each codebook, in nats. Shape: `[K]`."""
         return self._code_losses(self.heard(batch), batch)
 
-    def _code_losses(self, heard: Heard, batch: Batch) -> Tensor:
+    def logits(self, heard: Heard) -> Tensor:
+        """What is said to come next at the rows that are asked. Shape: float32 `[A, K, V]`."""
         hidden = self._norm(heard.last, self.model.model.norm)
-        logits = functional.linear(hidden, self.model.audio_lm_head.weight).float()
-        flat = logits.view(-1, self.codebook_size)
+        flat = functional.linear(hidden, self.model.audio_lm_head.weight).float()
+        return flat.view(len(flat), self.codebooks, self.codebook_size)
+
+    def _code_losses(self, heard: Heard, batch: Batch) -> Tensor:
+        flat = self.logits(heard).flatten(0, 1)
         each = functional.cross_entropy(flat, batch.labels.reshape(-1), ignore_index=IGNORED, reduction="none")
         counts = (batch.labels != IGNORED).sum(0).clamp(min=1)
         return each.view(-1, self.codebooks).sum(0) / counts

@@ -96,13 +96,13 @@ def make_sample(
         BadConversation: it is longer than the model reads.
     """
     rows, ends = prompts.delayed(spoken), (stream_begin, stream_end)
-    prompt = prompts.build(conversation, _own_codes, room=len(rows), earlier=earlier)
+    prompt = prompts.build(conversation, own_codes, room=len(rows), earlier=earlier)
     with_words = [(reference, conversation.references_in == "turns") for reference in conversation.references]
     labels, recordings = [], list[tuple[Codes, bool]]()
     for reference, in_turn in [*with_words, *((reference, True) for _, reference in earlier)]:
         learnt = in_turn and bool(reference.transcript)
-        recordings.append((_own_codes(reference), learnt))
-        each = prompts.delayed(_own_codes(reference))
+        recordings.append((own_codes(reference), learnt))
+        each = prompts.delayed(own_codes(reference))
         labels.append(labels_of(each, *ends) if learnt else torch.full_like(each, IGNORED))
     token_ids = torch.cat((prompt.token_ids, torch.tensor(prompts.placeholders(len(rows)), dtype=torch.int64)))
     return Sample(
@@ -159,7 +159,8 @@ def _place_of(wanted: list[int], ids: list[int], start: int) -> int | None:
     return None if place < 0 else place
 
 
-def _own_codes(reference: Reference) -> Codes:
+def own_codes(reference: Reference) -> Codes:
+    """The codes a reference carries."""
     assert reference.codes is not None
     return reference.codes
 
@@ -213,15 +214,17 @@ class SampleDrawer:
 
     def draw(self, chance: random.Random, mixture: Mixture) -> Sample:
         """One sample."""
-        dialogue = self.dialogue(chance, mixture)
-        begin, end = self.prompts.stream_begin, self.prompts.stream_end
+        return self.sample(self.dialogue(chance, mixture))
+
+    def sample(self, dialogue: "Dialogue") -> Sample:
+        """The sample of a conversation."""
         return make_sample(
             self.prompts,
             dialogue.conversation,
             dialogue.spoken,
             dialogue.earlier,
-            stream_begin=begin,
-            stream_end=end,
+            stream_begin=self.prompts.stream_begin,
+            stream_end=self.prompts.stream_end,
         )
 
     def dialogue(self, chance: random.Random, mixture: Mixture) -> "Dialogue":
