@@ -8,13 +8,15 @@ import ctypes
 import sys
 
 TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3  # M_… of glibc's malloc.h
-LARGEST_OWN, ASKED_AHEAD = 32 * 2**20, 64 * 2**20  # bytes; the first is the most that glibc takes
 NEVER = -1
+LARGEST_OWN, ASKED_AHEAD = 2**30, 64 * 2**20  # bytes
+LARGEST_OWN_BEFORE = 32 * 2**20  # the most that glibc took before 2.35
 
 
 def keep_freed_memory() -> bool:
     """Let this process keep what it frees. False where the C library is not glibc."""
     if sys.platform != "linux" or not hasattr(libc := ctypes.CDLL(None), "gnu_get_libc_version"):
         return False
-    settings = ((MMAP_THRESHOLD, LARGEST_OWN), (TRIM_THRESHOLD, NEVER), (TOP_PAD, ASKED_AHEAD))
-    return sum(libc.mallopt(name, value) for name, value in settings) == len(settings)
+    libc.mallopt(TRIM_THRESHOLD, NEVER)
+    libc.mallopt(TOP_PAD, ASKED_AHEAD)
+    return bool(libc.mallopt(MMAP_THRESHOLD, LARGEST_OWN) or libc.mallopt(MMAP_THRESHOLD, LARGEST_OWN_BEFORE))
