@@ -14,7 +14,7 @@ def from_the_system() -> int:
 
     class Mallinfo(ctypes.Structure):
         names = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keep")
-        _fields_ = [(name, ctypes.c_size_t) for name in names]  # noqa: RUF012  ctypes reads it so
+        _fields_ = [(name, ctypes.c_size_t) for name in names]
 
     libc = ctypes.CDLL(None)
     libc.mallinfo2.restype = Mallinfo
