@@ -1,5 +1,5 @@
 # make run    serve the studio            make run ARGS="--checkpoint 3b"
-# make test   run every test              make test ARGS="tests/test_script.py -k divider"
+# make test   run every test              make test ARGS="tests/test_script.py -k divider"     (with ARGS in one process)
 # make check  format, lint and types
 
 PYTHON ?= python3
@@ -10,9 +10,9 @@ export OMP_WAIT_POLICY ?= PASSIVE
 run: .venv/ready
 	$(BIN)/python app.py $(ARGS)
 
-# ARGS="-n 2" is quicker where two cores are idle; one after the other the browser's tests are steadier
+# all tests in two processes, of which one has the studio and its browser (tests/conftest.py)
 test: .venv/ready-to-test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(or $(ARGS),-n 2)
 
 check: .venv/ready-to-test
 	$(BIN)/ruff format --check .

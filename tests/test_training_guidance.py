@@ -116,7 +116,7 @@ def test_it_learns_from_what_it_says_itself_and_leaves_an_ordinary_checkpoint(
         assert 0 < said.frames <= 1.5 * each.spoken.frames + 9
         assert said.values.tolist() != each.spoken.values.tolist()
     folder = tmp_path / "guidance"
-    arguments = ["--codes", str(codes), "--start", str(start), "--folder", str(folder), "--positions", "400"]
+    arguments = ["--codes", str(codes), "--teacher", str(start), "--folder", str(folder), "--positions", "400"]
     guidance.main([*arguments, "--minutes", "0.02"])
     line = json.loads((folder / "log.jsonl").read_text().splitlines()[-1])
     assert len(line["apart"]) == K

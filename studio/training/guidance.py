@@ -187,7 +187,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, default=12.0, help="of training in all, earlier runs included")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--codes", type=Path, default=CODES, help="made by studio.training.coded_speech")
-    parser.add_argument("--start", type=Path, default=START, help="directory of the checkpoint that is the teacher")
+    parser.add_argument("--teacher", type=Path, default=START, help="directory of the checkpoint to begin as")
     parser.add_argument("--resume", action="store_true", help="go on from the folder's own state")
     parser.add_argument("--scale", type=float, default=SCALE, help="of guidance; 1 is none")
     parser.add_argument("--device", default="cpu")
@@ -202,7 +202,7 @@ def main(arguments: list[str] | None = None) -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     facts = {"scale": options.scale, **asdict(recipe)}
     (options.folder / "recipe.json").write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
-    training = GuidedTraining(recipe, options.folder, options.start, options.device, scale=options.scale)
+    training = GuidedTraining(recipe, options.folder, options.teacher, options.device, scale=options.scale)
     if options.resume:
         training.resume()
     batches = training.batches(options.codes)
