@@ -40,7 +40,7 @@ FOLDER = Path(".training/guidance")
 SCALE = 2.0  # 1: as the teacher; at 3 clones of the small model came no nearer to their voices
 LONGEST = 1.5  # times as long as it was spoken
 TEMPERATURES = (0.3, 0.5, 0.5, 0.8)  # as people draw
-RECIPE = Recipe(rate=5e-4, warmup_steps=20, settling=0.3, begins_at=1.0)  # in the last mixture
+RECIPE = Recipe(rate=2e-4, last_rate=1e-5, warmup_steps=20, settling=0.3, begins_at=1.0)  # in the last mixture
 
 
 @dataclass(frozen=True, eq=False)
