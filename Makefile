@@ -1,5 +1,5 @@
 # make run    serve the studio            make run ARGS="--checkpoint 3b"
-# make test   run every test              make test ARGS="tests/test_script.py -k divider"     (with ARGS in one process)
+# make test   run every test              make test ARGS="tests/test_script.py -k divider"
 # make check  format, lint and types
 
 PYTHON ?= python3
@@ -10,9 +10,14 @@ export OMP_WAIT_POLICY ?= PASSIVE
 run: .venv/ready
 	$(BIN)/python app.py $(ARGS)
 
-# all tests in two processes, of which one has the studio and its browser (tests/conftest.py)
+# all but the browser's tests in two processes; those wait for what a person sees, and are steadier alone
 test: .venv/ready-to-test
-	$(BIN)/python -m pytest $(or $(ARGS),-n 2)
+ifdef ARGS
+	$(BIN)/python -m pytest $(ARGS)
+else
+	$(BIN)/python -m pytest -n 2 --ignore tests/browser
+	$(BIN)/python -m pytest tests/browser
+endif
 
 check: .venv/ready-to-test
 	$(BIN)/ruff format --check .
