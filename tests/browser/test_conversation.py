@@ -76,8 +76,9 @@ def test_the_result_plays(studio: Page):
 
 def test_the_same_seed_gives_the_same_sound(studio: Page):
     studio.get_by_role("button", name="Advanced").click()
+    studio.get_by_label("Keep this seed").check()  # first: what lies under Advanced is made when it is opened
     studio.get_by_label("Seed", exact=True).fill("4711")
-    studio.get_by_label("Keep this seed").check()
+    expect(studio.get_by_label("Seed", exact=True)).to_have_value("4711")
     generate(studio)
     first, _ = wav(studio)
     assert fact(studio, "Seed") == "4711"
