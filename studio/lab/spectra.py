@@ -45,7 +45,11 @@ class Spectra:
     @cached_property
     def mel_db(self) -> np.ndarray:
         """Energy in 80 mel bands from 0 Hz to half the rate, in dB, floor -80. Shape: float32 [T, 80]."""
-        return _mel_db(self.magnitudes[MEL_RESOLUTION], self.audio.sample_rate)
+        magnitudes = self.magnitudes[MEL_RESOLUTION]
+        # In the blocks that `distances` takes: products of matrices promise no equal bits for parts and for the whole.
+        rows = _block_rows(_next_fast_size(MEL_RESOLUTION, self.audio.sample_rate))
+        parts = (magnitudes[start : start + rows] for start in range(0, len(magnitudes), rows))
+        return np.concatenate([_mel_db(part, self.audio.sample_rate) for part in parts])
 
     def prepare(self) -> None:
         """Compute all of it now, for threads that are to share it."""
@@ -61,13 +65,23 @@ class Spectra:
         taper = _taper(window)
         padded = np.pad(samples, (window // 2, window))
         frames = np.lib.stride_tricks.sliding_window_view(padded, window)[: len(samples) + 1 : hop]
-        size = scipy.fft.next_fast_len(window, real=True)
-        rows = max(1, BLOCK_BYTES // (4 * size))
+        size = _next_fast_size(resolution, rate)
+        rows = _block_rows(size)
         tapered = np.zeros((rows, size), np.float32)
         for start in range(0, len(frames), rows):
             some = frames[start : start + rows]
             np.multiply(some, taper, out=tapered[: len(some), :window])
             yield np.abs(scipy.fft.rfft(tapered[: len(some)], axis=1))
+
+
+def _next_fast_size(resolution: int, sample_rate: int) -> int:
+    """Samples of a transform that holds the window of a resolution."""
+    return int(scipy.fft.next_fast_len(round(RESOLUTIONS_MS[resolution][0] * sample_rate / 1000), real=True))
+
+
+def _block_rows(size: int) -> int:
+    """Frames of so many samples that are transformed at once."""
+    return max(1, BLOCK_BYTES // (4 * size))
 
 
 @lru_cache

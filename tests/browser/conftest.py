@@ -24,7 +24,6 @@ HARMLESS = (
     "AbortError",  # its stream, at a reload while something goes on
     "errored out",
     "Waveform load error",  # its player, of a file that is no sound
-    "ERR_INTERNET_DISCONNECTED",  # where a test cuts the line
 )
 
 expect.set_options(timeout=30_000)  # a busy machine with two cores
@@ -83,9 +82,10 @@ def _wait_until_up(url: str, process: subprocess.Popen, log: Path) -> None:
 
 
 @pytest.fixture
-def studio(page: Page, studio_url: str) -> Iterator[Page]:
+def studio(page: Page, studio_url: str, request: pytest.FixtureRequest) -> Iterator[Page]:
     """A page with the studio open. Afterwards: no error was logged, and no request left the machine."""
-    with _opened(page, studio_url):
+    brought_about = request.node.get_closest_marker("brings_about")
+    with _opened(page, studio_url, brought_about.args if brought_about else ()):
         yield page
 
 
@@ -99,12 +99,12 @@ def shared_studio(browser: Browser, studio_url: str) -> Iterator[Page]:
 
 
 @contextmanager
-def _opened(page: Page, studio_url: str) -> Iterator[None]:
+def _opened(page: Page, studio_url: str, brought_about: tuple[str, ...] = ()) -> Iterator[None]:
     problems: list[str] = []
     outside: list[str] = []
 
     def listen(message):
-        if message.type == "error" and not any(word in message.text for word in HARMLESS):
+        if message.type == "error" and not any(word in message.text for word in (*HARMLESS, *brought_about)):
             problems.append(message.text)
 
     page.on("console", listen)

@@ -181,6 +181,7 @@ def test_a_job_survives_a_reload_and_one_of_several_can_be_stopped(studio: Page)
     expect(studio.locator(".hs-row[data-state=done], .hs-row[data-state=flagged]")).to_have_count(24)
 
 
+@pytest.mark.brings_about("ERR_INTERNET_DISCONNECTED")
 def test_a_lost_connection_is_found_again(studio: Page):
     fill_script(studio, "\n".join(f"Alma: This is line {number} of many that are to come." for number in range(12)))
     studio.get_by_role("button", name="Generate", exact=True).click()
