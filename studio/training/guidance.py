@@ -30,9 +30,8 @@ from studio.codes import Codes
 from studio.engine.decoder import Decoder, Request
 from studio.engine.prompt import PromptBuilder
 from studio.sampling import Sampling
-from studio.training.coded_speech import FOLDER as CODES
-from studio.training.deadline import add_end_by, minutes_until
-from studio.training.speech import START, Batches, Recipe, Training
+from studio.training.deadline import minutes_until
+from studio.training.speech import START, Batches, Recipe, Training, add_arguments
 from studio.training.speech_model import Batch, TrainingPass, pack
 from studio.training.speech_samples import IGNORED, Dialogue, Mixture, Sample, SampleDrawer, own_codes
 
@@ -184,17 +183,9 @@ class GuidedTraining(Training):
 def main(arguments: list[str] | None = None) -> None:
     """Train, or go on training."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=12.0, help="of training in all, earlier runs included")
-    parser.add_argument("--folder", type=Path, default=FOLDER)
-    parser.add_argument("--codes", type=Path, default=CODES, help="made by studio.training.coded_speech")
+    add_arguments(parser, 12.0, FOLDER, RECIPE)
     parser.add_argument("--teacher", type=Path, default=START, help="directory of the checkpoint to begin as")
-    parser.add_argument("--resume", action="store_true", help="go on from the folder's own state")
     parser.add_argument("--scale", type=float, default=SCALE, help="of guidance; 1 is none")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--positions", type=int, default=RECIPE.positions, help="of a step, with the references")
-    parser.add_argument("--rate", type=float, default=RECIPE.rate, help="of learning, at its height")
-    add_end_by(parser)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     torch.manual_seed(RECIPE.seed)

@@ -348,25 +348,30 @@ def save_checkpoint(
             shutil.copyfile(like / name, folder / name)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Train, or go on training."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=60.0, help="of training in all, earlier runs included")
-    parser.add_argument("--folder", type=Path, default=Path(".training/speech"))
+def add_arguments(parser: argparse.ArgumentParser, minutes: float, folder: Path, recipe: Recipe) -> None:
+    """What every training of the language model is told, with these defaults."""
+    parser.add_argument("--minutes", type=float, default=minutes, help="of training in all, earlier runs included")
+    parser.add_argument("--folder", type=Path, default=folder)
     parser.add_argument("--codes", type=Path, default=CODES, help="made by studio.training.coded_speech")
-    parser.add_argument("--start", type=Path, default=START, help="directory of the checkpoint to go on from")
     parser.add_argument("--resume", action="store_true", help="go on from the folder's own state")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--positions", type=int, default=Recipe.positions)
-    parser.add_argument("--rate", type=float, default=Recipe.rate, help="of learning, at its height")
+    parser.add_argument("--positions", type=int, default=recipe.positions, help="of a step, text and audio together")
+    parser.add_argument("--rate", type=float, default=recipe.rate, help="of learning, at its height")
+    add_end_by(parser)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train, or go on training."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_arguments(parser, 60.0, Path(".training/speech"), Recipe())
+    parser.add_argument("--start", type=Path, default=START, help="directory of the checkpoint to go on from")
     parser.add_argument("--from-nothing", action="store_true", help="the start's shape, weights drawn anew")
     parser.add_argument("--new-codes", action="store_true", help="the start spoke the codes of another tokenizer")
     parser.add_argument(
         "--begins-at", type=float, default=0.0, help="share of the curriculum, leading included, that is left out"
     )
     parser.add_argument("--workers", type=int, default=0, help="processes that draw samples; 0: this one")
-    add_end_by(parser)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     torch.manual_seed(Recipe.seed)
