@@ -78,6 +78,7 @@ if not os.access(Path(__file__).parent / "studio" / "engine", os.W_OK):
 import gradio as gr
 
 from studio.engine.local import LocalEngine
+from studio.lab import pictures
 from studio.lab_codecs import LabCodecs, classic_families, higgs_family, lab_gpu_seconds, xcodec2_family
 from studio.presets import load_presets
 from studio.project_store import ProjectStore
@@ -151,6 +152,7 @@ def _studio() -> Studio:
         checkpoint_title=checkpoint.title,
         checkpoint_about=checkpoint.about,
         checkpoint_licence=checkpoint.licence,
+        line_words=checkpoint.line_words,
         voices=VoiceLibrary(
             ROOT / "assets" / "voices", own_voices, shared=bool(settings.voices), copies=readings, forget=engine.forget
         ),
@@ -169,6 +171,8 @@ try:
         **engine_options(settings),
         say=print,
     )
+    print("Preparing the spectrograms; the first time on a machine this takes some twenty seconds.")
+    pictures.prepare()
     studio = _studio()
 except StudioError as problem:
     sys.exit(f"Higgs Studio: {problem}")

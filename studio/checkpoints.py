@@ -46,6 +46,7 @@ class Checkpoint:
     gpu_memory_gb: float = 0.0
     tokenizer: str = ""  # a generation checkpoint's audio tokenizer, by key
     about: str = ""
+    line_words: int = 0  # words of a line that a generation checkpoint speaks reliably; 0: nobody has measured it
 
     @property
     def source(self) -> str:
@@ -68,6 +69,7 @@ CHECKPOINTS = {
             folder=MINI / "higgs-audio-v2-mini",
             tokenizer="tokenizer-mini",
             about="Small, made for trying things out: 13.5 M parameters, trained on synthetic speech.",
+            line_words=12,
         ),
         Checkpoint(
             "tokenizer-mini",

@@ -9,6 +9,8 @@ MAX_CONVERSATION_CHARACTERS = 10_000
 SECONDS_PER_BYTE = 0.075  # of UTF-8 text at an ordinary pace: 13 Latin letters, or 4 Han characters, a second
 SECONDS_PER_DIGIT = 0.25  # a digit is spoken as a word
 CONTROL_TOKEN = re.compile(r"<\|[^|<>\s]{1,60}\|>")
+CUT_COSTS = ((re.compile(r"[.!?…。！？][\"'”’)\]]*$"), 0.0), (re.compile(r"[,;:–—、，；：]$"), 1.0))
+CUT_ANYWHERE = 3.0  # between two words of one clause
 
 
 def clean(text: str) -> str:
@@ -51,6 +53,35 @@ def speakable(text: str) -> bool:
 def spoken_seconds(text: str) -> float:
     """Rough length of a text when spoken."""
     return len(text.encode()) * SECONDS_PER_BYTE + sum(map(str.isdigit, text)) * SECONDS_PER_DIGIT
+
+
+def pieces_of_words(text: str, most: int) -> list[str]:
+    """Cut a text into few pieces: between sentences where the limit lets it, else at commas and the like, else between
+    words; of two ways that are as good, the more even one.
+
+    Args:
+        text: One line.
+        most: Words that a piece may have, at least 1.
+    """
+    words = text.split()
+    best = [(0.0, 0)]  # for each number of words: the least cost of cutting up so many, and where the last piece begins
+    for end in range(1, len(words) + 1):
+        cut = (
+            0.0
+            if end == len(words)
+            else next((c for mark, c in CUT_COSTS if mark.search(words[end - 1])), CUT_ANYWHERE)
+        )
+        costs = (
+            (best[begin][0] + 1 + cut + ((end - begin) / most) ** 2, begin) for begin in range(max(0, end - most), end)
+        )
+        best.append(min(costs))
+    pieces: list[str] = []
+    end = len(words)
+    while end:
+        begin = best[end][1]
+        pieces.insert(0, " ".join(words[begin:end]))
+        end = begin
+    return pieces
 
 
 def words_wrong(text: str, heard: str) -> int:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from studio.errors import BadConversation
-from studio.text import check_length, clean, control_tokens, slug, speakable, words_wrong
+from studio.text import check_length, clean, control_tokens, pieces_of_words, slug, speakable, words_wrong
 
 ANY_TEXT = st.text(st.characters(codec=None))  # lone surrogates too
 
@@ -97,3 +97,27 @@ def test_names_of_files_hold_no_surprises(name: str, plain: str, any_script: str
     longest = 3 if name == "ab c" else 40
     assert slug(name, "absent", longest) == plain
     assert slug(name, "absent", longest, any_script=True) == any_script
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("Good morning. How are you?", ["Good morning. How are you?"]),
+        ("One two three four. Five six seven.", ["One two three four.", "Five six seven."]),
+        ("One two. Three. Four five six seven.", ["One two. Three.", "Four five six seven."]),
+        ("One two three, four five six seven.", ["One two three,", "four five six seven."]),
+        ("He said: “Come in.” Nobody came in.", ["He said: “Come in.”", "Nobody came in."]),
+        ("one two three four five six seven", ["one two three", "four five six seven"]),
+        ("  one \n two ", ["one two"]),
+        ("", []),
+    ],
+)
+def test_a_text_is_cut_between_sentences_then_clauses_then_words(text: str, pieces: list[str]):
+    assert pieces_of_words(text, 5) == pieces
+
+
+def test_pieces_lose_nothing_and_keep_the_limit():
+    text = " ".join(f"w{number}{',' * (number % 7 == 0)}" for number in range(400))
+    pieces = pieces_of_words(text, 12)
+    assert " ".join(pieces) == text
+    assert max(len(piece.split()) for piece in pieces) <= 12

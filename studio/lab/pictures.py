@@ -44,6 +44,11 @@ def mel_picture(audio: Audio) -> np.ndarray:
     return _narrowed(np.round(steps).astype(np.uint8))
 
 
+def prepare() -> None:
+    """Have librosa compile what it draws with, so that nobody waits for it: once on a machine, some twenty seconds."""
+    mel_picture(Audio(np.zeros((1, SHORTEST_FFT), np.float32), 24_000))
+
+
 def _narrowed(picture: np.ndarray) -> np.ndarray:
     """At most `LONGEST_WIDTH` columns, each the loudest of those it stands for: nothing short goes missing."""
     columns = picture.shape[1]

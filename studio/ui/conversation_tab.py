@@ -42,12 +42,13 @@ def conversation_tab(studio: Studio, page: gr.Blocks) -> gr.Textbox:
             voice_panel()
         with gr.Column(elem_classes="hs-zone", min_width=340):
             editor = script_editor(studio, first.draft)
-            with gr.Row(elem_id="hs-go"):
-                generate = gr.Button("Generate", variant="primary", elem_id="hs-generate")
-                changed = gr.Button("Speak what changed", elem_id="hs-speak-changed")
-                stop = gr.Button("Stop", variant="stop", elem_id="hs-stop", visible=False)
+            with gr.Column(elem_id="hs-go"):  # stays in sight, and with it what came of pressing
+                with gr.Row():
+                    generate = gr.Button("Generate", variant="primary", elem_id="hs-generate")
+                    changed = gr.Button("Speak what changed", elem_id="hs-speak-changed")
+                    stop = gr.Button("Stop", variant="stop", elem_id="hs-stop", visible=False)
+                status = _status(studio)
             listen = gr.Checkbox(True, label="Play while it is being spoken", container=False, elem_id="hs-listen")
-            status = _status(studio)
             dials = dials_panel(first.sampling, listen)
             script_import = import_panel()
             exchange_panel(studio, editor)

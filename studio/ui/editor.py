@@ -9,6 +9,7 @@ from studio.conversation import Line
 from studio.draft import Draft, Row, same_ids
 from studio.errors import BadConversation, StudioError
 from studio.script import UnknownSpeakers, parse_script, print_script
+from studio.text import pieces_of_words
 from studio.ui.studio import Studio, static
 from studio.ui.voice_panel import own_cards, voice_cards
 
@@ -34,6 +35,15 @@ def script_editor(studio: Studio, draft: Draft) -> gr.HTML:
         lines = [None if row is None else Line(row.speaker, row.text) for row in _rows(asked)]
         return print_script(lines, [str(name) for name in names])
 
+    def split_lines(asked: Any) -> dict[str, Any]:
+        """The rows with those that are too long for the checkpoint cut up: all of them, or the one that is named."""
+        only = _asked(asked, "row", str, "")
+        rows: list[Row | None] = []
+        for row in _rows(asked):
+            long = row is not None and len(row.text.split()) > studio.line_words and only in ("", row.id)
+            rows += _pieces(row, studio.line_words) if row and long else [row]
+        return {"lines": [_json(row) for row in rows]}
+
     def own_voices(asked: Any) -> list[dict[str, Any]]:
         """Cards of the visitor's voices that are still here."""
         return own_cards(studio, _asked(asked, "ids", list, []))
@@ -46,10 +56,15 @@ def script_editor(studio: Studio, draft: Draft) -> gr.HTML:
             return None
 
     return gr.HTML(
-        {"first": True, "draft": draft.as_json(), "voices": voice_cards(studio, [])},
+        {
+            "first": True,
+            "draft": draft.as_json(),
+            "voices": voice_cards(studio, []),
+            "line_words": studio.line_words,
+        },
         html_template=static("script.html"),
         js_on_load="HiggsStudio.Editor.mountScript(element, props, trigger, watch, server);",
-        server_functions=[parse_rows, print_rows, own_voices, sound_draft],
+        server_functions=[parse_rows, print_rows, split_lines, own_voices, sound_draft],
         apply_default_css=False,
         elem_id="hs-editor",
     )
@@ -67,6 +82,12 @@ def _rows(asked: Any) -> tuple[Row | None, ...]:
         return Draft.read({"lines": _asked(asked, "lines", list, [])}).rows
     except StudioError:
         return ()
+
+
+def _pieces(row: Row, most: int) -> list[Row | None]:
+    """A row cut up; the first piece stays the row it was."""
+    first, *others = pieces_of_words(row.text, most)
+    return [replace(row, text=first), *(Row(row.speaker, piece) for piece in others)]
 
 
 def _json(row: Row | None) -> dict[str, Any]:

@@ -212,7 +212,7 @@ def _take(token: str, number: int, kept: KeptTake) -> Data:
         "url": f"{ROUTE}/{token}/{kept.id}.wav",
         "seconds": round(take.seconds, 3),
         "seed": take.sampling.seed,
-        "lines": len(kept.rows),
+        "rows": list(kept.rows),  # several: in one breath
         "starred": kept.starred,
         "passed": take.health.passed,
         "health": list(take.health.reasons),

@@ -9,6 +9,7 @@ from studio.takes import Stop
 from studio.ui.studio import Studio
 
 LISTED = 6  # jobs, the latest
+FINDINGS = 3  # told in the status line; all stand with the takes
 
 Data = dict[Any, Any]
 
@@ -65,14 +66,14 @@ def _listed(studio: Studio, job: Job) -> Data:
 
 
 def line_states(job: Job) -> list[Data]:
-    """How far each row of the page is."""
+    """How far each row of the page is; the seconds of lines in one breath stand at the first of them."""
     if not job.progress:
         return []
     return [
         {
             "row": job.request.conversations[part.conversation].lines[index].row,
             "state": part.state,
-            "seconds": part.frames / job.progress.frame_rate,
+            "seconds": part.frames / job.progress.frame_rate if index == part.lines[0] else None,
         }
         for part in job.progress.lines
         for index in part.lines
@@ -85,16 +86,25 @@ def _over(job: Job) -> Data:
         return {"state": "done" if job.stopping else "failed", "text": str(job.problem)}
     seconds = sum(part.take.seconds for part in job.spoken)
     compute = sum(take.compute_seconds for part in job.spoken for take in part.takes)
-    cut = sum(part.take.stop not in (Stop.ENDED, Stop.STOPPED) for part in job.spoken)
     text = f"Done: {seconds:.1f} s of speech in {compute:.1f} s."
     if job.stopping:
         text = f"Stopped: {seconds:.1f} s of speech were kept."
-    elif cut:
-        which = "One take was cut" if cut == 1 else f"{cut} takes were cut"
-        text += f" {which}; the reasons stand under the pictures."
     notes = sorted({note for conversation in job.request.conversations for note in conversation.check()})
     notes += sorted({note for part in job.spoken for note in part.notes})
-    return {"state": "done", "text": text, "notes": notes, "stopped": job.stopping}
+    return {"state": "done", "text": text, "notes": notes + _findings(job), "stopped": job.stopping}
+
+
+def _findings(job: Job) -> list[str]:
+    """What is to be looked at in the takes that were chosen, by the numbers of their lines; the first few of them."""
+    found = []
+    for part in job.spoken:
+        lines = job.request.conversations[part.conversation].lines
+        numbers = [lines[index].number or index + 1 for index in part.lines]
+        which = f"Line {numbers[0]}" if len(numbers) == 1 else f"Lines {numbers[0]} to {numbers[-1]}"
+        if part.take.health.reasons and part.take.stop != Stop.STOPPED:
+            found.append(f"{which}: {'; '.join(part.take.health.reasons)}. Listen to it, or speak it again.")
+    more = len(found) - FINDINGS
+    return found[:FINDINGS] + ([f"… and {more} more, marked with ! in the script."] if more > 0 else [])
 
 
 def refused(problem: StudioError) -> Data:

@@ -29,6 +29,7 @@ class Studio:
     checkpoint_title: str  # who is speaking, always shown
     checkpoint_about: str
     checkpoint_licence: str
+    line_words: int  # that it speaks reliably in one line; 0: unknown
     voices: VoiceLibrary
     recogniser: Recogniser
     presets: Mapping[str, Preset]

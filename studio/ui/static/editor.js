@@ -27,6 +27,7 @@ window.HiggsStudio.Editor = (() => {
   let ready = false; // nothing is remembered before what was remembered has been read
   let coming = 0; // presets that have been chosen and are on their way from the server
   let pressed = null; // what was pressed meanwhile
+  let lineWords = 0; // that the checkpoint speaks reliably in one line; 0: unknown
   let ownIds = []; // the visitor's voices, also those whose cards have not come yet
 
   const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => "0123456789abcdefghijklmnopqrstuv"[byte % 32]).join("");
@@ -259,10 +260,12 @@ window.HiggsStudio.Editor = (() => {
       rows: element.querySelector(".hs-rows"), empty: element.querySelector(".hs-empty"), area: element.querySelector(".hs-plain"),
       problem: element.querySelector(".hs-problem"), addNames: element.querySelector(".hs-add-names"), notice: element.querySelector(".hs-notice"),
       undo: element.querySelector(".hs-undo"), redo: element.querySelector(".hs-redo"), tools: element.querySelector(".hs-tools"),
+      splitAll: element.querySelector(".hs-split-all"),
       rowsTab: element.querySelector(".hs-view-rows"), plainTab: element.querySelector(".hs-view-plain"), way: element.querySelector(".hs-way"), context: element.querySelector(".hs-context"), references: element.querySelector(".hs-references"),
     };
     element.querySelector(".hs-add-line").addEventListener("click", () => addLine(draft.lines.length));
     element.querySelector(".hs-add-divider").addEventListener("click", () => change({ ...draft, lines: [...draft.lines, { divider: true, id: newId() }] }));
+    script.splitAll.addEventListener("click", () => split());
     script.undo.addEventListener("click", () => travel(past, future));
     script.redo.addEventListener("click", () => travel(future, past));
     script.rowsTab.addEventListener("click", showRows);
@@ -294,6 +297,7 @@ window.HiggsStudio.Editor = (() => {
   /* Begin with what this browser remembers, else with what the server sent. */
   async function start(value) {
     voices = value.voices;
+    lineWords = value.line_words;
     draft = { ...value.draft, lines: identified(value.draft.lines) };
     ownIds = memory.read("own") ?? [];
     const kept = memory.read("draft");
@@ -338,6 +342,7 @@ window.HiggsStudio.Editor = (() => {
     if (focused && !script.rows.contains(document.activeElement)) script.rows.querySelector(`[data-id="${focused}"] textarea`)?.focus();
     script.empty.hidden = text !== null || draft.lines.length > 0;
     label();
+    showLong();
     showChanged();
   }
 
@@ -382,6 +387,7 @@ window.HiggsStudio.Editor = (() => {
       beginTyping(`line ${id}`);
       draft.lines[at()].text = area.value;
       fit(area);
+      showLong();
       edited(id);
     });
     area.addEventListener("keydown", (event) => rowKeys(event, at(), area));
@@ -389,7 +395,34 @@ window.HiggsStudio.Editor = (() => {
     const tool = (name, sign, act) => make("button", { type: "button", class: "hs-icon", "data-tool": name, title: name, onclick: act }, sign);
     return make("li", { class: "hs-row", "data-id": id },
       make("span", { class: "hs-number", "aria-hidden": "true" }), menu, area, make("button", { type: "button", class: "hs-state", hidden: true, onclick: () => select(id) }),
-      make("span", { class: "hs-row-tools" }, tool("Hear", "▶", () => window.dispatchEvent(new CustomEvent("higgs-studio:hear", { detail: id }))), tool("Speak", "↻", () => speak([id])), tool("Move up", "↑", () => move(at(), -1)), tool("Move down", "↓", () => move(at(), 1)), tool("Remove", "✕", () => removeLine(at()))));
+      make("span", { class: "hs-row-tools" }, tool("Hear", "▶", () => window.dispatchEvent(new CustomEvent("higgs-studio:hear", { detail: id }))), tool("Speak", "↻", () => speak([id])), tool("Move up", "↑", () => move(at(), -1)), tool("Move down", "↓", () => move(at(), 1)), tool("Remove", "✕", () => removeLine(at()))),
+      make("p", { class: "hs-long", hidden: true }, make("span", {}), make("button", { type: "button", class: "hs-button", "data-tool": "Split", onclick: () => split(id) }, "Split")));
+  }
+
+  /* ---- lines longer than the checkpoint speaks reliably ---- */
+
+  const wordsOf = (line) => (line.divider ? 0 : line.text.split(/\s+/).filter(Boolean).length);
+  const isLong = (line) => lineWords > 0 && wordsOf(line) > lineWords;
+
+  function showLong() {
+    const long = draft.lines.filter(isLong);
+    script.splitAll.hidden = long.length < 2;
+    script.splitAll.textContent = `Split ${long.length} long lines`;
+    const ids = new Set(long.map((line) => line.id));
+    for (const hint of script.rows.querySelectorAll(".hs-long")) {
+      const id = hint.closest(".hs-row").dataset.id;
+      hint.hidden = !ids.has(id);
+      if (!hint.hidden) hint.firstChild.textContent = `${wordsOf(lineOf(id))} words; beyond ${lineWords} this checkpoint loses some.`;
+    }
+  }
+
+  /* Cut one row, or all that are too long, into rows of the same speaker. */
+  async function split(id = "") {
+    const before = draft;
+    const answer = await link.server.split_lines({ lines: draft.lines, row: id });
+    if (draft !== before) return; // something else came first
+    change({ ...draft, lines: identified(answer.lines) });
+    if (id) focusRow(draft.lines.findIndex((line) => line.id === id));
   }
 
   const select = (id) => window.dispatchEvent(new CustomEvent("higgs-studio:select", { detail: id }));
@@ -562,6 +595,7 @@ window.HiggsStudio.Editor = (() => {
     const words = { smart: "", described: speaker.description.trim(), reference: speaker.reference }[speaker.kind];
     return [line.text, words ? `${speaker.kind}: ${words}` : speaker.kind, draft.scene];
   }
+  const numberOf = (id) => draft.lines.filter((line) => !line.divider).findIndex((line) => line.id === id) + 1; // 0: gone
   const lineOf = (id) => draft.lines.find((line) => line.id === id);
   const takesOf = (id) => project.rows[id]?.takes ?? [];
   function isChanged(line) {
@@ -581,23 +615,25 @@ window.HiggsStudio.Editor = (() => {
     const going = progress[line.id];
     const takes = takesOf(line.id);
     const heard = takes.find((take) => take.id === project.rows[line.id].chosen);
+    const together = heard?.rows.length > 1; // in one breath with other rows: they share one length
     let [state, words] = ["unspoken", ""];
     if (going && going.state !== "done" && going.state !== "flagged") {
       state = going.state;
-      words = state === "waiting" ? "waiting" : `${going.seconds.toFixed(1)} s`;
+      words = state === "waiting" ? "waiting" : going.seconds == null ? "…" : `${going.seconds.toFixed(1)} s`;
     } else if (heard) {
       state = isChanged(line) ? "changed" : heard.passed ? "done" : "flagged";
-      words = state === "changed" ? "changed" : `${heard.seconds.toFixed(1)} s`;
+      words = state === "changed" ? "changed" : together ? `in ${numberOf(heard.rows[0])}–${numberOf(heard.rows.at(-1))}` : `${heard.seconds.toFixed(1)} s`;
       if (takes.length > 1) words += ` · ${takes.length}`;
     } else if (going) {
-      [state, words] = [going.state, `${going.seconds.toFixed(1)} s`];
+      [state, words] = [going.state, going.seconds == null ? "…" : `${going.seconds.toFixed(1)} s`];
     }
-    if (element.dataset.state !== state) element.dataset.state = state;
+    if (element.dataset.state === state && chip.textContent === words) return; // most of a long script stands still while a few lines are spoken
+    element.dataset.state = state;
     element.querySelector("[data-tool=Hear]").disabled = !heard;
-    if (chip.textContent === words) return; // most of a long script stands still while a few lines are spoken
     chip.textContent = words;
     chip.hidden = !words;
-    chip.title = words ? STATES[state] + (takes.length > 1 ? `; ${takes.length} takes` : "") : "";
+    const more = [takes.length > 1 ? `${takes.length} takes` : "", together ? `in one breath with the others, ${heard.seconds.toFixed(1)} s in all` : ""];
+    chip.title = words ? [STATES[state], ...more].filter(Boolean).join("; ") : "";
   }
 
   /* The row that is heard stands out, and comes into sight unless somebody is typing. */
@@ -619,7 +655,7 @@ window.HiggsStudio.Editor = (() => {
   return {
     mountCast, mountScript, speak, state, lineOf, presetComes, presetCame,
     nameOf: (index) => (draft.speakers[index] ? nameOf(index) : `[SPEAKER${index}]`),
-    numberOf: (id) => draft.lines.filter((line) => !line.divider).findIndex((line) => line.id === id) + 1,
+    numberOf,
     speakers: () => draft.speakers.map((speaker, index) => nameOf(index)),
   };
 })();

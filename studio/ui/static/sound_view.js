@@ -18,6 +18,8 @@ window.HiggsStudio.mountSoundView = (element, props, watch, server) => {
   let editing = Promise.resolve(); // edits reach the server one after another
   let revision = 0; // of what is shown
   let resumeAt = 0; // seconds to go on from, once the new sound is loaded
+  let nothingYet = ""; // what an empty view says
+  let speaking = ""; // what it says instead while the first sound is being made
 
   const parts = build();
   const takes = mountTakes(parts.takes, { edit, compare, whoSpoke, silenceMix });
@@ -27,6 +29,10 @@ window.HiggsStudio.mountSoundView = (element, props, watch, server) => {
   watch("value", () => receive(props.value));
   window.addEventListener("higgs-studio:select", (event) => select(event.detail));
   window.addEventListener("higgs-studio:hear", (event) => hear(event.detail));
+  window.addEventListener("higgs-studio:status", (event) => {
+    speaking = event.detail.state === "running" ? event.detail.text : "";
+    showEmpty();
+  });
   new ResizeObserver(() => draw()).observe(parts.plots);
   const zone = element.closest(".hs-zone-result");
   new ResizeObserver(() => zone.style.setProperty("--hs-result-height", `${zone.offsetHeight}px`)).observe(zone);
@@ -82,7 +88,8 @@ window.HiggsStudio.mountSoundView = (element, props, watch, server) => {
     if (project) memory.write("project", project.token);
     else if (value?.begin) memory.write("project", "");
     window.dispatchEvent(new CustomEvent("higgs-studio:project", { detail: project }));
-    parts.empty.textContent = value?.empty ?? parts.empty.textContent;
+    nothingYet = value?.empty ?? nothingYet;
+    showEmpty();
     parts.empty.hidden = items.length > 0;
     parts.body.hidden = !items.length;
     for (const one of items) decodePictures(one);
@@ -104,6 +111,12 @@ window.HiggsStudio.mountSoundView = (element, props, watch, server) => {
     }
     takes.show(project, blockOf(takes.row));
     draw();
+  }
+
+  function showEmpty() {
+    const words = speaking || nothingYet;
+    if (parts.empty.textContent !== words) parts.empty.textContent = words;
+    parts.empty.toggleAttribute("data-busy", Boolean(speaking));
   }
 
   function decodePictures(one) {

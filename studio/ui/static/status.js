@@ -25,6 +25,8 @@ window.HiggsStudio.mountStatus = (element, props, watch, server, trigger) => {
     const value = props.value ?? {};
     const state = value.state ?? "idle";
     if (state !== before) spoken.textContent = value.text ?? "";
+    if (state === "failed") live.stop(); // what is heard would be of an earlier one
+    window.dispatchEvent(new CustomEvent("higgs-studio:status", { detail: { state, text: value.text ?? "" } }));
     if (state === "done" && before === "running") document.querySelector("#hs-result")?.scrollIntoView({ block: "nearest", behavior: "smooth" });
     before = state;
     element.querySelector(".hs-status").dataset.state = state;

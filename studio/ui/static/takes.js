@@ -62,6 +62,7 @@ window.HiggsStudio.mountTakes = (root, { edit, compare, whoSpoke, silenceMix }) 
     parts.line.style.setProperty("--speaker", speakerColour(line.speaker));
     parts.title.textContent = `Line ${Editor.numberOf(row)} · ${Editor.nameOf(line.speaker)}`;
     parts.words.textContent = takes.length ? `“${line.text}”` : "Not spoken yet.";
+    parts.words.title = takes.length ? line.text : "";
     parts.list.replaceChildren(...takes.map(takeRow));
     pair = pair.filter((id) => takes.some((take) => take.id === id));
     parts.gapLine.hidden = !block;
@@ -82,10 +83,10 @@ window.HiggsStudio.mountTakes = (root, { edit, compare, whoSpoke, silenceMix }) 
     const remove = make("button", { type: "button", class: "hs-icon", "aria-label": `Delete ${name}`, title: "Delete", onclick: () => edit({ act: "delete", take: take.id }) }, "✕");
     const fits = take.likelihood == null ? "" : ` · fit ${take.likelihood.toFixed(2)}`;
     const sound = take.health.length ? make("span", { class: "hs-take-flag" }, take.health.join("; ")) : make("span", {}, "healthy");
-    const about = `Seed ${take.seed}. Fit: the model’s own mean log-probability of each code; nearer to 0 is better.`;
+    const about = `Seed ${take.seed} gives this take again. Fit: the model’s own mean log-probability of each code; nearer to 0 is better.`;
     return make("li", { class: "hs-take", "data-chosen": chosen.checked },
       make("label", { class: "hs-take-name" }, chosen, ` Take ${take.number}`), listen,
-      make("span", { class: "hs-take-facts", title: about }, `${take.seconds.toFixed(2)} s${fits} · `, sound),
+      make("span", { class: "hs-take-facts", title: about }, `${take.seconds.toFixed(2)} s · seed ${take.seed}${fits} · `, sound),
       make("label", { class: "hs-take-compare", title: "Tick two to compare them" }, both, " A/B"), star, remove);
   }
 
