@@ -84,6 +84,7 @@ from studio.presets import load_presets
 from studio.project_store import ProjectStore
 from studio.recognition import Recogniser
 from studio.serve.jobs import Jobs
+from studio.serve.speech_api import SpeechApi
 from studio.serve.web import web_parts
 from studio.speech import Progress, SpeechRequest, SpokenLines
 from studio.ui.page import build_page, look
@@ -165,6 +166,18 @@ def _studio() -> Studio:
     )
 
 
+def _speech_api() -> SpeechApi:
+    return SpeechApi(
+        studio.jobs,
+        studio.voices,
+        checkpoint.key,
+        checkpoint.title,
+        checkpoint.licence,
+        tokenizer.title,
+        checkpoint.line_words,
+    )
+
+
 try:
     engine = LocalEngine.load(
         checkpoint,
@@ -187,7 +200,11 @@ if __name__ == "__main__":
         run_history=False,  # visitors' voices do not belong into a browser's history
         footer_links=["api", "settings"],
         app_kwargs=web_parts(
-            (readings, projects), studio.jobs.live, server_name, os.environ.get("HIGGS_ALLOWED_HOSTS", "")
+            (readings, projects),
+            studio.jobs.live,
+            server_name,
+            os.environ.get("HIGGS_ALLOWED_HOSTS", ""),
+            _speech_api().routes(),
         ),
         **look(),
     )

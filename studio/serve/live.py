@@ -112,12 +112,12 @@ class LiveSounds:
                 "X-Accel-Buffering": "no",  # a proxy is to pass it on as it comes
                 "Cache-Control": "no-store",
             }
-            return StreamingResponse(_growing(sound), media_type="application/octet-stream", headers=headers)
+            return StreamingResponse(growing(sound), media_type="application/octet-stream", headers=headers)
 
         return Route("/live/{token}", live)
 
 
-async def _growing(sound: LiveSound) -> AsyncIterator[bytes]:
+async def growing(sound: LiveSound) -> AsyncIterator[bytes]:
     """All of a sound as it comes. A listener who goes away cancels it."""
     start = 0
     while True:

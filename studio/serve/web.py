@@ -67,7 +67,11 @@ def _site(origin: str) -> str | None:
 
 
 def web_parts(
-    files: Sequence[Workspace], live: LiveSounds, server_name: str, allowed_hosts: str = ""
+    files: Sequence[Workspace],
+    live: LiveSounds,
+    server_name: str,
+    allowed_hosts: str = "",
+    further: Sequence[Route] = (),
 ) -> dict[str, Any]:
     """Routes and middleware for the app that serves the page.
 
@@ -77,6 +81,7 @@ def web_parts(
         server_name: The address listened on; on a loopback address only loopback names are answered.
         allowed_hosts: Further host names, separated by commas. Without any, an address that is not loopback
             answers under every name: behind it, only a proxy's own check keeps DNS rebinding out.
+        further: Routes of other parts, behind the same check.
     """
     named = tuple(filter(None, (name.strip().lower() for name in allowed_hosts.split(","))))
     hosts = (*LOOPBACK, *named) if named or server_name in LOOPBACK else ()
@@ -91,5 +96,5 @@ def web_parts(
         headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=3600"}
         return FileResponse(folder / name, media_type=kind, headers=headers)
 
-    routes = [Route("/files/{token}/{name}", file), live.route()]
+    routes = [Route("/files/{token}/{name}", file), live.route(), *further]
     return {"routes": routes, "middleware": [Middleware(KnownVisitors, hosts=hosts)]}
