@@ -412,3 +412,25 @@ def test_undo_goes_back_from_a_script_that_cannot_be_read(studio: Page):
     studio.get_by_role("button", name="Rows", exact=True).click()
     expect(studio.get_by_label("Text of line 1", exact=True)).to_be_visible()
     assert lines(studio) == before
+
+
+def test_a_voice_added_while_the_page_is_still_asking_for_the_others_stays_in_the_cast(studio: Page):
+    """The server's answer about the voices of before is held back until the new one has come."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route) if "own_voices" in (route.request.post_data or "") else route.continue_()
+
+    studio.route("**/component_server**", hold)
+    studio.reload()
+    expect(studio.locator(".hs-row textarea").first).to_be_visible()
+    with_new = """() => { const made = { id: "own:new", name: "Newcomer", seconds: 3, transcript: "Hello.", outline: [0.5], notes: [] };
+        dispatchEvent(new CustomEvent("higgs-studio:voices", { detail: { voices: [made], own: ["own:new"] } })); }"""
+    studio.wait_for_function("() => HiggsStudio.Editor.state().own !== undefined")
+    studio.evaluate(with_new)
+    assert held
+    with studio.expect_response(lambda answer: "component_server" in answer.url):
+        for route in held:
+            route.continue_()
+    studio.wait_for_timeout(300)  # for what must not happen
+    expect(studio.get_by_label("Voice of speaker 1").locator("option", has_text="Newcomer")).to_have_count(1)

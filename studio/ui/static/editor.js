@@ -315,10 +315,13 @@ window.HiggsStudio.Editor = (() => {
       publish();
       parse();
     }
-    const answer = await link.server.own_voices({ ids: ownIds });
-    ownIds = answer.map((voice) => voice.id).filter((id) => id.startsWith("own:")); // the server has said which are gone
+    const asked = ownIds;
+    const answer = await link.server.own_voices({ ids: asked });
+    const known = new Set([...asked, ...answer.map((voice) => voice.id)]);
+    const here = answer.map((voice) => voice.id).filter((id) => id.startsWith("own:")); // the server has said which are gone
+    ownIds = [...here, ...ownIds.filter((id) => !known.has(id))]; // one may have been added meanwhile
     memory.write("own", ownIds);
-    voices = [...answer, ...voices.filter((voice) => voice.id.startsWith("bundled:"))];
+    voices = [...answer, ...voices.filter((voice) => !known.has(voice.id))];
     renderCast();
     publish();
   }
