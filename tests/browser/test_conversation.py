@@ -424,8 +424,10 @@ def test_a_voice_added_while_the_page_is_still_asking_for_the_others_stays_in_th
     studio.route("**/component_server**", hold)
     studio.reload()
     expect(studio.locator(".hs-row textarea").first).to_be_visible()
-    with_new = """() => { const made = { id: "own:new", name: "Newcomer", seconds: 3, transcript: "Hello.", outline: [0.5], notes: [] };
-        dispatchEvent(new CustomEvent("higgs-studio:voices", { detail: { voices: [made], own: ["own:new"] } })); }"""
+    with_new = """() => {
+      const made = { id: "own:new", name: "Newcomer", seconds: 3, transcript: "Hello.", outline: [0.5], notes: [] };
+      dispatchEvent(new CustomEvent("higgs-studio:voices", { detail: { voices: [made], own: [made.id] } }));
+    }"""
     studio.wait_for_function("() => HiggsStudio.Editor.state().own !== undefined")
     studio.evaluate(with_new)
     assert held
