@@ -54,6 +54,22 @@ def test_to_go_on_means_to_keep_what_the_model_knows_of_codes(
     assert ("--begins-at" in told) == go_on
 
 
+@pytest.mark.parametrize("has_spoken", [True, False])
+def test_guidance_begins_as_what_was_trained_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_spoken: bool
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(gpu_run.Run, "_coded", lambda run, shards: None)
+    monkeypatch.setattr(gpu_run.Run, "_train", lambda run, stage, until, arguments: told.extend([stage, *arguments]))
+    checkpoint = tmp_path / "speech" / "checkpoint"
+    checkpoint.mkdir(parents=True)
+    if has_spoken:
+        (checkpoint / "config.json").write_text("{}")
+    gpu_run.main(["guidance", "--folder", str(tmp_path)])
+    assert told[0] == "guidance"
+    assert ("--teacher" in told and told[told.index("--teacher") + 1] == str(checkpoint)) == has_spoken
+
+
 def test_tokenizer_then_speech_and_on_from_the_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def in_this_process(_run: gpu_run.Run, module: str, arguments: Sequence[str]) -> None:
         import_module(f"studio.training.{module}").main(list(arguments))
@@ -79,4 +95,8 @@ def test_tokenizer_then_speech_and_on_from_the_shards(tmp_path: Path, monkeypatc
     run("speech", "elsewhere", 0.1)  # a fresh machine: only the shards are there, and what was spoken, to be quick
     assert steps("speech", "elsewhere") > first > 0
     HiggsAudioV2ForConditionalGeneration.from_pretrained(tmp_path / "elsewhere" / "speech" / "checkpoint")
+    run("guidance", "elsewhere", 0.1)
+    assert steps("guidance", "elsewhere") > 0
+    HiggsAudioV2ForConditionalGeneration.from_pretrained(tmp_path / "elsewhere" / "guidance" / "checkpoint")
+    assert {path.name.partition(".")[0] for path in (tmp_path / "shards").iterdir()} >= {"speech", "guidance"}
     assert all(path.stat().st_size < 15e6 for path in (tmp_path / "shards").iterdir())

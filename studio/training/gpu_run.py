@@ -1,7 +1,7 @@
 """All three trained on a GPU by one command: `python -m studio.training.gpu_run all --shards FOLDER`.
 
 Stages: `tokenizer`, `xcodec2`, `speech`, or `all` of them in one go, X-Codec2 beside the tokenizer and speech spoken by
-the other cores all along. Each makes its own data with espeak-ng, stops inside the minutes it is given, and leaves its
+the other cores all along; then `guidance`, the last stage of the language model, on what `speech` gave. Each makes its own data with espeak-ng, stops inside the minutes it is given, and leaves its
 checkpoint and its state as shards under 15 MB. Given again, it goes on: from its folder if that is still there,
 otherwise from the shards. With `--go-on` the Higgs tokenizer and the language model do not begin from nothing but from
 the bundled weights. `--scale 0.001` does the same at a thousandth of the size, which a CPU bears.
@@ -23,7 +23,7 @@ from studio.training.spoken_speech import VOICES_OF_A_SHARD, shards_of, speak_sh
 CHECKPOINT, STATE, LOG = "checkpoint", "state.pt", "log.jsonl"
 BUNDLED_TOKENIZER = Path("assets/mini/higgs-audio-v2-tokenizer-mini")
 SHARD_BYTES = 14_900_000  # small enough for what carries files one by one
-STAGES = ("tokenizer", "xcodec2", "speech")
+STAGES = ("tokenizer", "xcodec2", "speech", "guidance")
 MINUTES = 8.5  # in all, unless told otherwise
 RESERVE_SECONDS = 20.0  # for saving and shards
 LEAST_TRAINING = 0.2  # of the minutes, however long the data took
@@ -33,7 +33,8 @@ CODING_SECONDS, CODING_PROCESSES = 60.0, 4  # at most
 XCODEC2_UTTERANCES = 6_000
 WIDTH = 512  # of the tokenizer
 TOKENIZER_BATCH, XCODEC2_BATCH, POSITIONS = 16, 48, 32_000
-TOKENIZER_SHARDS, SPEECH_SHARDS = 28, 320  # of 600 utterances
+GUIDANCE_POSITIONS = 8_000  # what is learnt is spoken first, frame by frame
+TOKENIZER_SHARDS, SPEECH_SHARDS, GUIDANCE_SHARDS = 28, 320, 40  # of 600 utterances
 GO_ON_AT = 0.4  # of the curriculum, for a model that reads
 RATE, XCODEC2_RATE = 2.5e-3, 1e-3  # of learning: batches are larger than on a CPU
 
@@ -92,15 +93,35 @@ class Run:
 
     def speech(self) -> None:
         """The language model, on the codes of the tokenizer of the first stage, without one on those of the bundled."""
-        count = self._sized(SPEECH_SHARDS, 1)
+        codes = self._coded(SPEECH_SHARDS)
+        arguments = ["--codes", str(codes), "--positions", str(self._sized(POSITIONS, 600)), "--rate", f"{RATE}"]
+        arguments += ["--workers", str(max(0, self._workers - 2))]
+        if self._options.go_on:  # a tokenizer that went on leaves its codes nearly what they were
+            arguments += ["--begins-at", f"{GO_ON_AT}"]
+        elif self._own_tokenizer:
+            arguments.append("--from-nothing")
+        self._train("speech", 1.0, arguments)
+
+    def guidance(self) -> None:
+        """The last stage of the language model that `speech` gave, without one of the bundled."""
+        codes = self._folder("speech") / "codes"
+        if not shards_of(codes):  # on another machine than `speech`
+            self._coded(GUIDANCE_SHARDS)
+        teacher = self._folder("speech") / CHECKPOINT
+        arguments = ["--codes", str(codes), "--positions", str(self._sized(GUIDANCE_POSITIONS, 600))]
+        if (teacher / "config.json").is_file():
+            arguments += ["--teacher", str(teacher)]
+        self._train("guidance", 1.0, arguments)
+
+    def _coded(self, shards: int) -> Path:
+        """Speech as codes of the tokenizer of the first stage, or of the bundled one, and whose voices they are."""
+        count = self._sized(shards, 1)
+        folder = self._folder("speech") / "codes"
         self._speak(count)
         self._wait_for(count, SPEAKING_SHARE)
         self._enough.set()
-        folder, own = self._folder("speech"), self._folder("tokenizer") / CHECKPOINT
-        has_own = (own / "config.json").is_file()
-        codes = folder / "codes"
-        coding = ["--spoken", str(self._spoken), "--folder", str(codes), "--device", self._options.device]
-        coding += ["--tokenizer", str(own if has_own else BUNDLED_TOKENIZER), "--minutes", f"{CODING_SECONDS / 60}"]
+        coding = ["--spoken", str(self._spoken), "--folder", str(folder), "--device", self._options.device]
+        coding += ["--tokenizer", str(self._own_tokenizer or BUNDLED_TOKENIZER), "--minutes", f"{CODING_SECONDS / 60}"]
         parts = CODING_PROCESSES if self._workers else 1  # reading and cutting clips takes longer than encoding them
         with ThreadPoolExecutor(parts) as pool:
             for done in [
@@ -108,14 +129,13 @@ class Run:
                 for part in range(parts)
             ]:
                 done.result()
-        self._run("coded_voices", ["--codes", str(codes), "--workers", str(max(0, self._workers - 2))])
-        arguments = ["--codes", str(codes), "--positions", str(self._sized(POSITIONS, 600)), "--rate", f"{RATE}"]
-        arguments += ["--workers", str(max(0, self._workers - 2))]
-        if self._options.go_on:  # a tokenizer that went on leaves its codes nearly what they were
-            arguments += ["--begins-at", f"{GO_ON_AT}"]
-        elif has_own:
-            arguments.append("--from-nothing")
-        self._train("speech", 1.0, arguments)
+        self._run("coded_voices", ["--codes", str(folder), "--workers", str(max(0, self._workers - 2))])
+        return folder
+
+    @property
+    def _own_tokenizer(self) -> Path | None:
+        own = self._folder("tokenizer") / CHECKPOINT
+        return own if (own / "config.json").is_file() else None
 
     def all(self) -> None:
         """Everything; X-Codec2 beside the tokenizer."""
@@ -209,7 +229,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=16)
     options = parser.parse_args(arguments)
     run = Run(options)
-    {"tokenizer": run.tokenizer, "xcodec2": run.xcodec2, "speech": run.speech, "all": run.all}[options.stage]()
+    stages = {"tokenizer": run.tokenizer, "xcodec2": run.xcodec2, "speech": run.speech, "guidance": run.guidance}
+    (stages | {"all": run.all})[options.stage]()
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ FOLDER = Path(".training/guidance")
 SCALE = 2.0  # 1: as the teacher; at 3 clones of the small model came no nearer to their voices
 LONGEST = 1.5  # times as long as it was spoken
 TEMPERATURES = (0.3, 0.5, 0.5, 0.8)  # as people draw
+SLOTS, SLOTS_GPU = 8, 64  # rows spoken at once
 RECIPE = Recipe(rate=2e-4, last_rate=1e-5, warmup_steps=20, settling=0.3, begins_at=1.0)  # in the last mixture
 
 
@@ -135,7 +136,8 @@ class GuidedTraining(Training):
 
     def speak(self, prompts: PromptBuilder, dialogues: Sequence[Dialogue], chance: random.Random) -> list[Codes]:
         """Conversations as the model says them now; none is longer than half as long again as it was spoken."""
-        decoder = Decoder(deepcopy(self.model).requires_grad_(False), prefix_bytes=0)
+        slots = SLOTS if self.device.type == "cpu" else SLOTS_GPU
+        decoder = Decoder(deepcopy(self.model).requires_grad_(False), slots=slots, prefix_bytes=0)
         requests = []
         for dialogue in dialogues:
             frames = round(LONGEST * dialogue.spoken.frames) + 8
