@@ -1,10 +1,11 @@
 """All three trained on a GPU by one command: `python -m studio.training.gpu_run all --shards FOLDER`.
 
 Stages: `tokenizer`, `xcodec2`, `speech`, or `all` of them in one go, X-Codec2 beside the tokenizer and speech spoken by
-the other cores all along; then `guidance`, the last stage of the language model, on what `speech` gave. Each makes its own data with espeak-ng, stops inside the minutes it is given, and leaves its
-checkpoint and its state as shards under 15 MB. Given again, it goes on: from its folder if that is still there,
-otherwise from the shards. With `--go-on` the Higgs tokenizer and the language model do not begin from nothing but from
-the bundled weights. `--scale 0.001` does the same at a thousandth of the size, which a CPU bears.
+the other cores all along; then `guidance`, the last stage of the language model, on what `speech` gave. Each makes its
+own data with espeak-ng, stops inside the minutes it is given, and leaves its checkpoint and its state as shards under
+15 MB. Given again, it goes on: from its folder if that is still there, otherwise from the shards. With `--go-on` the
+Higgs tokenizer and the language model do not begin from nothing but from the bundled weights. `--scale 0.001` does the
+same at a thousandth of the size, which a CPU bears.
 """
 
 import argparse
