@@ -141,9 +141,9 @@ def batch_panel() -> BatchPanel:
             "(a name of the library, or `described: an old man`) and seed. Each is kept when it is done."
         )
         form = gr.Dropdown([(form.label, key) for key, form in FORMS.items()], value="wav24", label="Sound files")
-        upload = gr.UploadButton("Choose a table", file_types=[".csv", ".tsv"], elem_id="hs-batch-file")
-        go = gr.Button("Speak what is missing", visible=False)
-        stop = gr.Button("Stop the batch", variant="stop", visible=False)
+        upload = gr.UploadButton("Choose a table", file_types=[".csv", ".tsv"], size="sm", elem_id="hs-batch-file")
+        go = gr.Button("Speak what is missing", size="sm", visible=False)
+        stop = gr.Button("Stop the batch", variant="stop", size="sm", visible=False)
         note = gr.HTML(visible=False, elem_id="hs-batch-note")
     batch = gr.BrowserState("", storage_key=REMEMBERED, secret=REMEMBERED)  # within the fold it would not be read
     return BatchPanel(fold, upload, form, go, stop, note, batch)

@@ -32,13 +32,13 @@ def exchange_panel(studio: Studio, editor: gr.HTML) -> None:
             "Chat messages as Higgs Audio V2 reads them. Recordings are named by file name: add them under "
             "*Add a voice*; nothing is fetched from anywhere."
         )
-        upload = gr.UploadButton("Import messages", file_types=[".json"], elem_id="hs-import")
+        upload = gr.UploadButton("Import messages", file_types=[".json"], size="sm", elem_id="hs-import")
         form = gr.Radio(
             [("Typed: a scene role, content in lists", "typed"), ("Plain: the scene inside the system text", "plain")],
             value="typed",
             label="Form of the export",
         )
-        export = gr.Button("Export messages")
+        export = gr.Button("Export messages", size="sm")
         exported = gr.File(label="Messages", visible=False, elem_id="hs-exported")
         note = gr.HTML(visible=False)
 

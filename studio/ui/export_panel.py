@@ -83,7 +83,7 @@ def export_panel() -> ExportPanel:
             label="Sound files",
             info="Every file says that the speech is synthetic, and what made it.",
         )
-        go = gr.Button("Export", elem_id="hs-export-go")
+        go = gr.Button("Export", size="sm", elem_id="hs-export-go")
         files = gr.HTML(visible=False, elem_id="hs-export-files")
     return ExportPanel(what, form, go, files)
 

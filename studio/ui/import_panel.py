@@ -76,6 +76,8 @@ def import_panel() -> ImportPanel:
             "text, and if you like seed and gap. Who is in the cast already keeps their voice."
         )
         gaps = gr.Checkbox(False, label="Take the gaps between lines from the times of subtitles")
-        upload = gr.UploadButton("Choose a script file", file_types=list(KINDS), elem_id="hs-import-script-file")
+        upload = gr.UploadButton(
+            "Choose a script file", file_types=list(KINDS), elem_id="hs-import-script-file", size="sm"
+        )
         note = gr.HTML(visible=False, elem_id="hs-import-script-note")
     return ImportPanel(upload, gaps, note)
