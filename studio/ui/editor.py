@@ -11,7 +11,7 @@ from studio.errors import BadConversation, StudioError
 from studio.script import UnknownSpeakers, parse_script, print_script
 from studio.text import pieces_of_words
 from studio.ui.studio import Studio, static
-from studio.ui.voice_panel import own_cards, voice_cards
+from studio.ui.voice_panel import own_cards, reference_sound, voice_cards
 
 
 def script_editor(studio: Studio, draft: Draft) -> gr.HTML:
@@ -48,6 +48,13 @@ def script_editor(studio: Studio, draft: Draft) -> gr.HTML:
         """Cards of the visitor's voices that are still here."""
         return own_cards(studio, _asked(asked, "ids", list, []))
 
+    def hear_voice(asked: Any) -> dict[str, Any]:
+        """Where the reference of a voice can be heard, or why it cannot."""
+        try:
+            return {"url": reference_sound(studio, _asked(asked, "id", str, ""))}
+        except StudioError as problem:
+            return {"problem": str(problem)}
+
     def sound_draft(asked: Any) -> dict[str, Any] | None:
         """A remembered draft as it is written today; None if it cannot be read."""
         try:
@@ -64,7 +71,7 @@ def script_editor(studio: Studio, draft: Draft) -> gr.HTML:
         },
         html_template=static("script.html"),
         js_on_load="HiggsStudio.Editor.mountScript(element, props, trigger, watch, server);",
-        server_functions=[parse_rows, print_rows, split_lines, own_voices, sound_draft],
+        server_functions=[parse_rows, print_rows, split_lines, own_voices, hear_voice, sound_draft],
         apply_default_css=False,
         elem_id="hs-editor",
     )

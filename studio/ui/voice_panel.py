@@ -1,11 +1,14 @@
 """Voices in the conversation tab: the cards its menus are made of, and the way to add one."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
+from studio.audio import write_wav
 from studio.errors import BadConversation
+from studio.ui.project_view import ROUTE
 from studio.ui.studio import Studio
 from studio.voice_library import public_id
 from studio.voices import LibraryVoice
@@ -41,6 +44,23 @@ def visible_voices(studio: Studio, ids: Sequence[Any]) -> list[LibraryVoice]:
 def own_cards(studio: Studio, ids: Sequence[Any]) -> list[Data]:
     """Cards of those of them that can speak."""
     return [voice.card() for voice in visible_voices(studio, ids) if not voice.missing]
+
+
+def reference_sound(studio: Studio, voice_id: str) -> str:
+    """Where the recording that a voice is cloned from can be heard, as the model is given it: mended, in mono.
+
+    Raises:
+        BadConversation: the voice is no longer here, or may not speak.
+    """
+    reference = studio.voices.find(voice_id).reference
+    assert reference.audio is not None
+    kind = f"reference {hashlib.sha256(reference.audio.samples.tobytes()).hexdigest()[:16]}"  # a mend makes another
+    token = studio.voices.copy_of(voice_id, kind)
+    if not token:
+        token, folder = studio.readings.make()
+        write_wav(reference.audio, folder / "reference.wav")
+        studio.voices.remember_copy(voice_id, kind, token)
+    return f"{ROUTE}/{token}/reference.wav"
 
 
 def voice_cards(studio: Studio, ids: Sequence[str]) -> list[Data]:

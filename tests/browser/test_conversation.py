@@ -1,5 +1,6 @@
 """The conversation tab as a person meets it: the real app, the real model, a real browser."""
 
+import io
 import json
 import re
 from pathlib import Path
@@ -119,7 +120,7 @@ def test_a_text_file_named_wav_is_refused_in_words_and_nothing_typed_is_lost(
     studio.get_by_role("tab", name="Voices").click()
     studio.get_by_label("What is said in it").fill("Words that must stay.")
     upload_voice(studio, fake)
-    expect(studio.get_by_text("“notes.wav” is not a sound file that can be read")).to_be_visible()
+    expect(studio.get_by_text("“notes.wav” is no recording the studio can read")).to_be_visible()
     expect(studio.get_by_label("What is said in it")).to_have_value("Words that must stay.")
 
 
@@ -436,3 +437,19 @@ def test_a_voice_added_while_the_page_is_still_asking_for_the_others_stays_in_th
             route.continue_()
     studio.wait_for_timeout(300)  # for what must not happen
     expect(studio.get_by_label("Voice of speaker 1").locator("option", has_text="Newcomer")).to_have_count(1)
+
+
+def test_the_recording_of_a_voice_is_heard_in_the_cast(studio: Page):
+    hear = studio.get_by_label("Hear the voice of speaker 1")
+    with studio.expect_response("**/files/**/reference.wav") as sent:
+        hear.click()
+    samples, rate = soundfile.read(io.BytesIO(sent.value.body()), dtype="float32")
+    original, original_rate = soundfile.read(VOICES / "alma.flac", dtype="float32")
+    assert rate == original_rate
+    assert np.array_equal(samples, original), "as the model is given it"
+    expect(hear).to_have_text("■")
+    hear.click()
+    expect(hear).to_have_text("▶")
+    hear.click()
+    expect(hear).to_have_text("■")
+    expect(hear).to_have_text("▶", timeout=20_000)  # it is over after three seconds

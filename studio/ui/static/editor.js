@@ -4,7 +4,7 @@
 "use strict";
 
 window.HiggsStudio.Editor = (() => {
-  const { make, speakerColour, memory } = window.HiggsStudio;
+  const { make, speakerColour, memory, fileUrl } = window.HiggsStudio;
   const SAVE_MS = 250;
   const PARSE_MS = 350;
   const MOST_SPEAKERS = 8;
@@ -152,6 +152,7 @@ window.HiggsStudio.Editor = (() => {
 
   function mountCast(element) {
     cast = { cards: element.querySelector(".hs-cards"), scene: element.querySelector(".hs-scene textarea"), add: element.querySelector(".hs-add-speaker") };
+    element.append(sample);
     cast.scene.addEventListener("input", () => {
       beginTyping("scene");
       draft.scene = cast.scene.value;
@@ -232,9 +233,33 @@ window.HiggsStudio.Editor = (() => {
     const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
     path.setAttribute("d", bars);
     outline.append(path);
-    return make("div", { class: "hs-voice" }, outline,
+    const hear = make("button", { type: "button", class: "hs-icon hs-hear-voice", "data-voice": voice.id, "aria-label": `Hear the voice of ${label}`, title: "Hear the recording it is cloned from", onclick: () => hearVoice(voice.id) }, sampled === voice.id ? "■" : "▶");
+    return make("div", { class: "hs-voice" }, make("div", { class: "hs-voice-heard" }, hear, outline),
       make("p", { class: "hs-quiet" }, `${voice.seconds.toFixed(1)} s · “${voice.transcript}”`),
       ...voice.notes.map((note) => make("p", { class: "hs-note" }, note)));
+  }
+
+  /* ---- hearing the recording of a voice ---- */
+
+  const sample = make("audio", { preload: "none" });
+  let sampled = ""; // id of the voice that is heard
+  function showSampled(id) {
+    sampled = id;
+    for (const button of cast.cards.querySelectorAll("[data-voice]")) button.textContent = button.dataset.voice === id ? "■" : "▶";
+  }
+  for (const over of ["pause", "ended", "error"]) sample.addEventListener(over, () => showSampled(""));
+  document.addEventListener("play", (event) => event.target !== sample && sample.pause(), true); // one sound at a time
+
+  async function hearVoice(id) {
+    if (sampled === id) return sample.pause();
+    const answer = await link.server.hear_voice({ id });
+    if (answer.problem) return notice(answer.problem);
+    for (const other of document.querySelectorAll("audio")) if (other !== sample) other.pause();
+    window.HiggsStudio.live?.stop();
+    sample.pause();
+    sample.src = fileUrl(answer.url);
+    await sample.play().catch(() => {}); // paused again before it began
+    if (!sample.paused) showSampled(id);
   }
 
   function removeSpeaker(index) {
