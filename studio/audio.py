@@ -184,9 +184,7 @@ def read_recording(
             channels, sample_rate = file.channels, file.samplerate
             samples = _read_samples(file, shown, longest_seconds, keep=as_it_is and channels <= 2)
     except (soundfile.LibsndfileError, TypeError):  # TypeError: soundfile asks what is in a file named .raw
-        raise BadAudio(
-            f"“{shown}” is not a sound file that can be read. Use WAV, FLAC, Ogg, MP3 or AIFF; convert others first."
-        ) from None
+        raise BadAudio(_not_read(shown)) from None
     notes = _truncation_note(path, shown)
     if channels > (2 if as_it_is else 1):
         notes.append(f"{channels} channels were mixed to one.")
@@ -200,7 +198,7 @@ def read_recording(
 def _check_header(file: soundfile.SoundFile, shown: str, longest_seconds: float) -> None:
     """Refuse by the header alone, before anything is decoded."""
     if file.format not in FORMATS:
-        raise BadAudio(f"“{shown}” is a {file.format} file. Use WAV, FLAC, Ogg, MP3 or AIFF.")
+        raise BadAudio(_not_read(shown))
     if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
         raise BadAudio(
             f"“{shown}” has a sample rate of {file.samplerate} Hz; "
@@ -212,6 +210,11 @@ def _check_header(file: soundfile.SoundFile, shown: str, longest_seconds: float)
         raise BadAudio(f"“{shown}” does not say how long it is. Save it again from your editor, or convert it to WAV.")
     if file.frames > longest_seconds * file.samplerate:
         raise BadAudio(_too_long(shown, file.frames / file.samplerate, longest_seconds))
+
+
+def _not_read(shown: str) -> str:
+    """One sentence for whatever is no sound, or sound in a format nobody here reads: what to do is the same."""
+    return f"“{shown}” is no recording the studio can read. Choose WAV, FLAC, Ogg, MP3 or AIFF."
 
 
 def _too_long(shown: str, seconds: float, longest_seconds: float) -> str:

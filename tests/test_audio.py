@@ -158,7 +158,7 @@ UNREADABLE = {
 @pytest.mark.parametrize("data", UNREADABLE.values(), ids=UNREADABLE.keys())
 @pytest.mark.parametrize("name", ["take.wav", "take.mp3", "take.raw", "take"])
 def test_what_is_no_sound_is_refused_by_name(tmp_path: Path, data: bytes, name: str):
-    with pytest.raises(BadAudio, match=f"“{name}” is not a sound file that can be read. Use WAV"):
+    with pytest.raises(BadAudio, match=f"“{name}” is no recording the studio can read. Choose WAV"):
         read_recording(file_of(tmp_path, data, name))
 
 
@@ -183,7 +183,7 @@ def test_a_file_of_more_than_25_mb_is_not_opened(tmp_path: Path):
 def test_other_formats_are_refused_by_their_name(tmp_path: Path):
     path = tmp_path / "take.wav"
     soundfile.write(path, sine().samples[0], 24_000, format="AU", subtype="PCM_16")
-    with pytest.raises(BadAudio, match="is a AU file"):
+    with pytest.raises(BadAudio, match="no recording the studio can read"):
         read_recording(path)
 
 

@@ -170,8 +170,18 @@ def test_a_transcript_that_cannot_fit_is_noticed(transcript: str, severity: str)
 @pytest.mark.parametrize("key", WORDS)
 def test_bundled_voices_are_healthy(key: str):
     findings = examine(read_wav(VOICES / f"{key}.flac"), WORDS[key])
-    assert {finding.key for finding in findings if finding.severity != "good"} <= {"duration"}
-    assert health(findings) in ("good", "fair")
+    assert [finding.key for finding in findings if finding.severity != "good"] == []
+    assert health(findings) == "good"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "severity", "steadier"),
+    [(1.4, "poor", False), (1.8, "fair", True), (2.4, "good", True), (3.1, "good", False)],
+)
+def test_a_reference_as_long_as_those_the_model_learnt_from_is_enough(seconds: float, severity: str, steadier: bool):
+    finding = found(audio(noise(seconds, -20)), "duration")
+    assert finding.severity == severity
+    assert ("steadier" in finding.effect) == steadier
 
 
 # ---- mends ----

@@ -145,7 +145,11 @@ HOSTILE: list[tuple[Callable[[dict[str, bytes]], bytes], type[Exception], str]] 
     (lambda parts: zipped(with_entry(parts, sound={"file": "../x"})), BadConversation, "is not in it"),
     (lambda parts: zipped(with_entry(parts, sound={"file": "voice.json"})), BadConversation, "is not in it"),
     (lambda parts: zipped(parts | {FLAC: parts[FLAC][:-1] + b"x"}), BadConversation, "has been changed"),
-    (lambda parts: zipped(with_sound(parts, b"#EXTM3U\nhttp://evil.example/x.wav\n")), BadAudio, "not a sound file"),
+    (
+        lambda parts: zipped(with_sound(parts, b"#EXTM3U\nhttp://evil.example/x.wav\n")),
+        BadAudio,
+        "no recording the studio can read",
+    ),
     (lambda parts: zipped(with_entry(parts, mends=[{"mend": "rm"}])), BadSetting, "This mend is not known"),
     (
         lambda parts: zipped(with_entry(parts, mends=as_json([Trim(0, 3)]))),

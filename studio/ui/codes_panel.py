@@ -20,6 +20,10 @@ NOTHING_YET = (
     "Compare with a neural codec, or upload codes that were downloaded here. Then keep some codebooks, take some from "
     "another clip, leave some out, and hear what each of them carries."
 )
+NOTHING_DECODED = (
+    "Press Decode and hear to hear the chosen codes; keep fewer codebooks, leave some out, or take some from another "
+    "clip, and hear what each of them carries."
+)
 NO_OTHER = ""
 HEAR = "Decode and hear"
 BOTH_ALIKE = "From a clip with as many codebooks, at the same frame rate."
@@ -55,10 +59,18 @@ class CodesPanel:
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
         def offer_codes(data: Data) -> Data:
-            return self._menus(compared_codes(studio, data[clips]) + data[self.own], data[self.first])
+            offers = compared_codes(studio, data[clips]) + data[self.own]
+            heard = data[self.bench] if isinstance(data[self.bench], dict) else {}
+            bench = {"clips": heard.get("clips", []), "empty": NOTHING_DECODED if offers else NOTHING_YET}
+            return self._menus(offers, data[self.first]) | {self.bench: bench}
 
         for event in compared:  # a comparison has ended, or was found again
-            event.then(offer_codes, inputs={clips, self.own, self.first}, outputs=self._choices, **quiet)
+            event.then(
+                offer_codes,
+                inputs={clips, self.own, self.first, self.bench},
+                outputs=[*self._choices, self.bench],
+                **quiet,
+            )
 
         def follow_first(data: Data) -> Data:
             return self._following(data[self.offers], data[self.first]) | {self.note: gr.update(visible=False)}
@@ -86,7 +98,7 @@ class CodesPanel:
                 stored = read_codes(Path(path), name)
                 made = yield from in_turn(lambda: _heard(studio, name, stored))
             except StudioError as problem:
-                yield {self.go: _ready(), self.upload: None, self.refused: told(f"Not added. {problem}", wrong=True)}
+                yield {self.go: _ready(), self.upload: None, self.refused: told(str(problem), wrong=True)}
                 return
             clip = KeptClip(name, made, studio.readings)
             clip.match_levels()
@@ -209,7 +221,7 @@ def codes_panel(studio: Studio) -> CodesPanel:
                 elem_classes="hs-rungs",
                 elem_id="hs-codes-taken",
             )
-            upload = gr.File(label="Upload codes (.npz)", file_types=[".npz"], height=110, elem_id="hs-codes-upload")
+            upload = gr.File(label="Upload codes (.npz)", height=110, elem_id="hs-codes-upload")
             refused = gr.HTML(visible=False, apply_default_css=False, elem_id="hs-codes-refused")
     go = gr.Button(HEAR, elem_id="hs-codes-go")
     note = gr.HTML(visible=False, apply_default_css=False, elem_id="hs-codes-note")

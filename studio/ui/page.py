@@ -21,6 +21,8 @@ SCRIPTS = (
         "sound_view.js",
         "status.js",
         "hints.js",
+        "uploads.js",
+        "sideways.js",
     ),
     *("bench.js", "measures.js", "blind.js"),
     *("trim.js", "doctor.js", "voices.js"),
@@ -84,7 +86,8 @@ def look() -> dict[str, object]:
         button_primary_background_fill="*primary_600",
         button_primary_background_fill_dark="*primary_600",
         button_primary_background_fill_hover="*primary_700",
-        button_primary_background_fill_hover_dark="*primary_500",
+        button_primary_background_fill_hover_dark="*primary_700",
+        button_secondary_background_fill_hover_dark="*neutral_700",
     )
     scripts = "\n".join(static(name) for name in SCRIPTS)
     # in the head, not as css_paths: Gradio rewrites those rule by rule and loses shorthands that hold a variable

@@ -10,7 +10,7 @@ from studio.audio import MAX_UPLOAD_SECONDS, Audio, read_recording, read_wav, sh
 from studio.errors import BadAudio, StudioError
 from studio.lab.compare import SHORTEST_CLIP_SECONDS
 from studio.project import Project
-from studio.ui.answers import answering
+from studio.ui.answers import answering, told
 from studio.ui.lab_desk import Desk, LabDesks
 from studio.ui.studio import Studio
 
@@ -28,7 +28,7 @@ class SoundChoice:
 
     sounds: gr.Dropdown
     recording: gr.Audio
-    note: gr.Markdown
+    note: gr.HTML
     own: gr.State  # id → name of the visitor's recordings
     project: gr.Textbox  # token of the project that is open
     desk: gr.Textbox  # token of the lab's desk
@@ -98,7 +98,7 @@ class SoundChoice:
             try:
                 recording = read_recording(Path(path), shortest_seconds=SHORTEST_CLIP_SECONDS)
             except StudioError as problem:
-                return {self.note: gr.update(value=f"**Not added.** {problem}", visible=True), self.recording: None}
+                return {self.note: told(str(problem), wrong=True), self.recording: None}
             token, folder = studio.readings.make()
             write_wav(recording.audio, folder / FILE)
             name = _unused(shown_name(Path(path).name), data[self.own].values())
@@ -114,7 +114,7 @@ class SoundChoice:
                 ),
                 self.desk: self.desks.change(data[self.desk], own=own, sounds=ids),
                 self.recording: None,
-                self.note: gr.update(value=" ".join([added, *recording.notes]), visible=True),
+                self.note: told(" ".join([added, *recording.notes]), wrong=False),
             }
 
         self.recording.change(
@@ -155,7 +155,7 @@ def sound_choice(studio: Studio, project: gr.Textbox, desks: LabDesks) -> SoundC
         waveform_options=gr.WaveformOptions(sample_rate=24_000),
         elem_id="hs-lab-recording",
     )
-    note = gr.Markdown(visible=False, elem_classes="hs-note", elem_id="hs-lab-note")
+    note = gr.HTML(visible=False, apply_default_css=False, elem_id="hs-lab-note")
     desk = gr.Textbox("", visible=False, label="Desk")
     return SoundChoice(sounds, recording, note, gr.State({}), project, desk, desks)
 

@@ -29,15 +29,15 @@ def voices_tab(studio: Studio) -> None:
     with gr.Row(elem_id="hs-voices"):
         with gr.Column(elem_classes="hs-zone", min_width=280):
             recording = gr.Audio(
-                label="Add a voice: upload or record speech",
+                label="Add a voice: upload or record",
                 sources=["upload", "microphone"],
                 type="filepath",
                 editable=False,  # trimmed here, by samples of the file itself
                 elem_id="hs-recording",
             )
-            opened = gr.UploadButton("Open a voice file", file_types=[".zip"], size="sm", elem_id="hs-voice-file")
+            opened = gr.UploadButton("Open a voice file", size="sm", elem_id="hs-voice-file")
+            note = gr.HTML(visible=False, apply_default_css=False, elem_id="hs-voice-note")
             gr.HTML(f'<p class="hs-quiet">{FOR_ALL if studio.voices.shared else FOR_YOU}</p>')
-            note = gr.HTML(visible=False, elem_id="hs-voice-note")
             shelf = _part({"open": ""}, "shelf", "Voices", "mountShelf", functions[:1])
         with gr.Column(elem_classes="hs-zone", min_width=340):
             _part({"recogniser": studio.recogniser.name}, "sheet", "The chosen voice", "mountSheet", functions[1:])
@@ -49,7 +49,7 @@ def voices_tab(studio: Studio) -> None:
                     editable=False,
                     elem_id="hs-statement",
                 )
-                statement_note = gr.HTML(visible=False)
+                statement_note = gr.HTML(visible=False, apply_default_css=False, elem_id="hs-statement-note")
     _connect(studio, shelf, (recording, opened, statement), (note, statement_note))
 
 

@@ -141,8 +141,12 @@ def test_a_short_mushra_is_rated_and_exported(blind: Page):
     sliders = panel.get_by_label(re.compile("^Rating of Sound"))
     for count in range(2):  # two listeners
         expect(sliders).to_have_count(4)
-        expect(panel.get_by_role("button", name="Submit ratings")).to_be_disabled()
         expect(panel.get_by_label("Play", exact=True)).to_be_enabled()
+        panel.get_by_role("button", name="Submit ratings").click()
+        expect(panel.get_by_role("alert")).to_contain_text(
+            "Sound 1, Sound 2, Sound 3 and Sound 4 have not been rated yet"
+        )
+        expect(sliders.first).to_be_focused()
         assert not re.search("Higgs|PCM|anchor|hidden reference", panel.locator(".hs-blind").inner_html())
         for index in range(4):
             sliders.nth(index).fill(str(20 * index + 10 * count))
@@ -190,3 +194,27 @@ def test_a_listener_needs_a_name(blind: Page):
     panel.get_by_label("Listener").fill("")
     panel.get_by_role("button", name="Start").click()
     expect(panel.get_by_role("alert")).to_have_text("Give the listener a name or a number.")
+    name = panel.get_by_label("Listener")
+    expect(name).to_have_attribute("required", "")
+    expect(name).to_have_attribute("aria-invalid", "true")
+    expect(name).to_be_focused()
+    blind.keyboard.type("Ann")
+    expect(name).not_to_have_attribute("aria-invalid", "true")
+
+
+def test_nothing_moves_under_the_pointer_and_pointed_at_is_not_chosen(blind: Page):
+    panel = blind.locator(BLIND)
+    panel.get_by_role("button", name="ABX").click()
+    panel.get_by_role("button", name="Start").click()
+    expect(panel.get_by_label("Play", exact=True)).to_be_enabled()
+    ground = "one => getComputedStyle(one).backgroundColor"
+    answer, other = panel.get_by_role("button", name="X is A"), panel.get_by_role("button", name="X is B")
+    before = answer.bounding_box()
+    answer.click()
+    expect(panel.get_by_role("alert")).to_be_visible()
+    assert answer.bounding_box() == before
+    assert answer.evaluate(ground) == other.evaluate(ground), "pointed at, but not chosen"
+    blind.mouse.down()
+    assert answer.evaluate(ground) != other.evaluate(ground)
+    blind.mouse.up()
+    panel.get_by_role("button", name="Leave the test").click()

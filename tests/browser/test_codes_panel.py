@@ -61,6 +61,25 @@ def choose_other(page: Page, name: str) -> None:
             page.keyboard.press("Escape")
 
 
+def test_what_can_be_done_with_chosen_codes_is_said_until_it_is_done(studio: Page):
+    open_lab(studio)
+    lab_tab(studio, "Codes")
+    empty = studio.locator(f"{CODES} .hs-sound-empty")
+    expect(empty).to_contain_text("Compare with a neural codec, or upload codes")
+    choose_codecs(studio, [(HIGGS, "2")])
+    compare(studio, 1)
+    lab_tab(studio, "Codes")
+    expect(studio.get_by_label("Codes", exact=True)).to_have_value("Alma: Higgs Audio V2 tokenizer, 2 codebooks")
+    expect(empty).to_contain_text("Press Decode and hear to hear the chosen codes")
+    studio.get_by_role("button", name="Decode and hear").click()
+    expect(studio.locator(f"{CODES} .hs-version")).to_have_count(1)
+    expect(empty).to_be_hidden()
+    lab_tab(studio, "Listen")
+    compare(studio, 1)
+    lab_tab(studio, "Codes")
+    expect(studio.locator(f"{CODES} .hs-version")).to_have_count(1)  # what was decoded stays
+
+
 def test_the_controls_follow_the_chosen_codes(lab: Page):
     lab_tab(lab, "Codes")
     expect(lab.get_by_label("Codes", exact=True)).to_have_value("Alma: Higgs Audio V2 tokenizer, 8 codebooks")
@@ -142,6 +161,6 @@ def test_what_hinders_is_said_beside_it(lab: Page, tmp_path: Path):
     path = tmp_path / "broken.npz"
     path.write_bytes(b"no codes")
     lab.locator("#hs-codes-upload input[type=file]").set_input_files(path)
-    expect(lab.locator("#hs-codes-refused")).to_contain_text("Not added. “broken.npz” is no .npz file of codes")
+    expect(lab.locator("#hs-codes-refused")).to_contain_text("“broken.npz” is no .npz file of codes")
     expect(lab.locator("#hs-codes-upload").get_by_text("Drop File Here")).to_be_visible()
     expect(lab.locator(".toast-body")).to_have_count(0)

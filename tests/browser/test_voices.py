@@ -69,7 +69,7 @@ def test_a_bad_recording_is_trimmed_mended_undone_and_heard(studio: Page, bad: P
 
 def test_a_voice_is_saved_found_exported_deleted_and_opened_again(studio: Page, bad: Path, tmp_path: Path):
     add_voice(studio, bad, "Hugo’s <b>kitchen</b>", "Turn left at the church and then go straight on.")
-    studio.get_by_label("Voice of speaker 1").select_option(label="Hugo’s <b>kitchen</b>")
+    studio.get_by_label("Voice of speaker 1", exact=True).select_option(label="Hugo’s <b>kitchen</b>")
     studio.get_by_role("tab", name="Voices").click()
     studio.get_by_label("Tags").fill("Warm, Radio")
     studio.get_by_role("button", name="Save", exact=True).click()
@@ -91,19 +91,56 @@ def test_a_voice_is_saved_found_exported_deleted_and_opened_again(studio: Page, 
     studio.get_by_role("button", name="Delete for good").click()
     expect(studio.get_by_text("Yours", exact=True)).to_have_count(0)
     studio.get_by_role("tab", name="Conversation").click()
-    expect(studio.get_by_label("Voice of speaker 1").locator("option:checked")).to_have_text("No longer here")
+    voice = studio.get_by_label("Voice of speaker 1", exact=True)
+    expect(voice.locator("option:checked")).to_have_text("No longer here")
     studio.get_by_role("tab", name="Voices").click()
-    studio.locator("#hs-voices input[type=file][accept='.zip']").set_input_files(path)
+    studio.locator("input:has(+ #hs-voice-file)").set_input_files(path)
     expect(studio.locator(".hs-sheet h2")).to_have_text("Hugo’s <b>kitchen</b>")
     expect(studio.get_by_label("Whose voice it is")).to_have_value("Hugo Example")
     expect(studio.get_by_text("A spoken statement is attached.")).to_be_visible()
     broken = tmp_path / "broken.voice.zip"
     broken.write_bytes(path.read_bytes()[:-500])
-    studio.locator("#hs-voices input[type=file][accept='.zip']").set_input_files(broken)
+    studio.locator("input:has(+ #hs-voice-file)").set_input_files(broken)
     expect(studio.get_by_text("“broken.voice.zip” is no voice file")).to_be_visible()
     studio.reload()
     studio.get_by_role("tab", name="Voices").click()
     expect(studio.locator(".hs-voice-card b").first).to_have_text("Hugo’s <b>kitchen</b>")
+
+
+def test_save_names_what_is_missing_and_goes_there(studio: Page, bad: Path):
+    upload_voice(studio, bad)
+    expect(studio.get_by_text("Before it can speak:")).to_be_visible()
+    words, whose = studio.get_by_label("What is said in it"), studio.get_by_label("Whose voice it is")
+    needed, save = studio.locator(".hs-gaps"), studio.get_by_role("button", name="Save", exact=True)
+    for label in ("Name", "What is said in it", "Whose voice it is", "Who says so", "That it may be used", "Said on"):
+        expect(studio.get_by_label(label, exact=label == "Name")).to_have_attribute("required", "")
+    expect(needed).to_have_text(
+        "Still needed: What is said in it; Whose voice it is; Who says so; That it may be used, and for what."
+    )
+    studio.get_by_label("Tags").fill("kitchen")
+    save.click()
+    expect(words).to_be_focused()
+    expect(words).to_have_attribute("aria-invalid", "true")
+    expect(studio.get_by_text("Saved so far.")).to_be_visible()
+    expect(studio.get_by_role("button", name="kitchen", exact=True)).to_be_visible()  # the tag is kept
+    studio.keyboard.type("Turn left at the church and then go straight on.")
+    expect(words).not_to_have_attribute("aria-invalid", "true")
+    save.click()
+    expect(whose).to_be_focused()
+    for label in ("Whose voice it is", "Who says so", "That it may be used"):
+        studio.get_by_label(label).fill("Hugo Example")
+    expect(needed).to_be_hidden()
+    save.click()
+    expect(studio.get_by_text("Saved.", exact=True)).to_be_visible()
+    expect(studio.get_by_text("Before it can speak:")).to_be_hidden()
+    studio.get_by_label("Name", exact=True).fill(" ")
+    save.click()
+    expect(studio.get_by_label("Name", exact=True)).to_be_focused()
+
+
+def test_what_is_bundled_is_good(studio: Page):
+    studio.get_by_role("tab", name="Voices").click()
+    expect(studio.locator(".hs-badge")).to_have_text(["Good"] * 8)
 
 
 def test_the_sheet_fits_a_phone_and_names_every_control(studio: Page, bad: Path):

@@ -8,7 +8,7 @@
 "use strict";
 
 window.HiggsStudio.mountBench = (element, props, watch, server) => {
-  const { make, clock, fileUrl, memory, typing, Pictures, SyncPlayer } = window.HiggsStudio;
+  const { make, clock, fileUrl, memory, typing, sideways, Pictures, SyncPlayer } = window.HiggsStudio;
   const WAVE = 64, MEL = 104, CODEBOOK = 11, SINGLE_CODEBOOK = 30, AXIS = 22, GAP = 6;
   const STEP_SECONDS = 1, MOST_ZOOM = 64, DRAG_PIXELS = 4, FEWEST_SECONDS = 0.05;
 
@@ -298,7 +298,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
     if (!books.length || parts.books.dataset.key === key) return;
     parts.books.dataset.key = key;
     const head = ["Codebook", "Codes used", "Share used", "Entropy (bit/frame)", "Entropy (kbit/s)"];
-    parts.books.replaceChildren(make("summary", {}, "What each codebook carries"), make("div", { class: "hs-scroll", tabindex: 0, role: "region", "aria-label": "What each codebook carries" }, make("table", { class: "hs-table" },
+    parts.books.replaceChildren(make("summary", {}, "What each codebook carries"), sideways("What each codebook carries", make("table", { class: "hs-table" },
       make("thead", {}, make("tr", {}, ...head.map((name) => make("th", { scope: "col" }, name)))),
       make("tbody", {}, ...books.map((book) => make("tr", {}, make("th", { scope: "row" }, String(book.codebook)),
         ...[book.used, `${(100 * book.share).toFixed(1)} %`, book.bits.toFixed(2), book.kbps.toFixed(3)].map((text) => make("td", {}, String(text)))))))));

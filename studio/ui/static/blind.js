@@ -5,7 +5,7 @@
 "use strict";
 
 window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
-  const { make, clock, bytesOf, typing, SyncPlayer } = window.HiggsStudio;
+  const { make, clock, bytesOf, typing, sideways, SyncPlayer } = window.HiggsStudio;
   const root = element.querySelector(".hs-blind");
   const EMPTY = "Compare some codecs first: then their versions can be told apart here (ABX), or rated (MUSHRA), without knowing which is which.";
 
@@ -20,7 +20,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
   const player = new SyncPlayer(() => { phase?.tick?.(); follow(); });
   const problem = make("p", { class: "hs-problem", role: "alert", hidden: true });
   const stage = make("div", {});
-  root.replaceChildren(problem, stage);
+  root.replaceChildren(stage, problem); // below what was pressed, so that nothing moves away from under a finger
   root.player = player; // for whoever wants to look
 
   function receive() {
@@ -70,7 +70,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
     const versions = clip.versions.map((one, index) => [index, one.title]);
     chosen.versions ??= new Set(versions.slice(1, 5).map(([index]) => index));
     const tab = (name, words) => make("button", { type: "button", "aria-pressed": String(kind === name), onclick: () => { kind = name; setup(); } }, words);
-    const start = make("button", { type: "button", class: "hs-button hs-main", onclick: async () => { start.disabled = true; await (kind === "abx" ? startAbx() : startMushra()); start.disabled = false; } }, "Start");
+    const start = make("button", { type: "button", class: "hs-button hs-main", onclick: async () => { start.disabled = true; await (kind === "abx" ? startAbx() : startMushra()); start.disabled = false; missed(root.querySelector(".hs-listener")); } }, "Start");
     const shared = [
       make("div", { class: "hs-switch", role: "group", "aria-label": "Kind of test" }, tab("abx", "ABX"), tab("mushra", "MUSHRA")),
       make("div", { class: "hs-bench-row" }, clips.length > 1 ? select("Clip ", clips.map((one, index) => [index, one.name]), chosen.clip, (at) => { [chosen.clip, chosen.first, chosen.second, chosen.versions] = [at, 0, 1, null]; setup(); }) : null),
@@ -90,12 +90,28 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
       return;
     }
     const tick = ([index, title]) => make("label", { class: "hs-inline" }, make("input", { type: "checkbox", checked: chosen.versions.has(index), onchange: (event) => { if (event.target.checked) chosen.versions.add(index); else chosen.versions.delete(index); } }), title);
-    const listener = make("input", { type: "text", class: "hs-text", maxlength: 40, value: chosen.listener, oninput: (event) => { chosen.listener = event.target.value; } });
+    const listener = listenerField(chosen.listener, (name) => { chosen.listener = name; });
     show(...shared,
       make("p", {}, "Rate each sound from 0 (bad) to 100 (excellent) against the reference. Hidden among them are the reference itself and an anchor without anything above 3.5 kHz."),
       make("div", { class: "hs-checks", role: "group", "aria-label": "Versions to rate" }, ...versions.slice(1).map(tick)),
-      make("div", { class: "hs-bench-row" }, make("label", { class: "hs-inline" }, "Listener ", listener), limited),
+      make("div", { class: "hs-bench-row" }, listener, limited),
       make("div", { class: "hs-bench-row" }, start));
+  }
+
+  /* "A, B and X have", "X has" */
+  const listed = (names) => (names.length > 1 ? `${names.slice(0, -1).join(", ")} and ${names.at(-1)} have` : `${names[0]} has`);
+
+  /* Who rates: nothing is rated by nobody. */
+  function listenerField(value = "", typed = () => {}) {
+    const input = make("input", { type: "text", class: "hs-text hs-listener", maxlength: 40, value, required: true });
+    input.addEventListener("input", () => { input.removeAttribute("aria-invalid"); typed(input.value); });
+    return make("label", { class: "hs-inline" }, make("span", { class: "hs-required" }, "Listener"), input);
+  }
+  /* Where the name was missing, the field is marked and ready for it. */
+  function missed(input) {
+    if (!input || input.value.trim()) return;
+    input.setAttribute("aria-invalid", "true");
+    input.focus();
   }
 
   const leave = (test) => make("button", { type: "button", class: "hs-button", onclick: () => { server.blind_end({ test }).catch(() => {}); phase = null; receive(); } }, "Leave the test");
@@ -129,11 +145,8 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
       time.textContent = `${clock(player.position())} / ${clock(player.length)}`;
       buttons.forEach((button, index) => button.setAttribute("aria-pressed", index === player.heard));
     }
-    /* Those that have not sounded yet, in words; empty when all have. */
-    function unheard() {
-      const missing = names.filter((name, index) => sounded[index] < HEARD_SECONDS);
-      return missing.length > 1 ? `${missing.slice(0, -1).join(", ")} and ${missing.at(-1)}` : missing.join("");
-    }
+    /* Those that have not sounded yet. */
+    const unheard = () => names.filter((name, index) => sounded[index] < HEARD_SECONDS);
     return { row: make("div", { class: "hs-transport" }, play, seek, time), buttons, hear, tick, unheard };
   }
   async function load(urls) {
@@ -164,7 +177,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
     const answer = async (choice) => {
       if (answered) return;
       const missing = controls.unheard();
-      if (missing) { complain(`Not counted: ${missing} ${missing.includes(" and ") ? "have" : "has"} not been played yet. Hear A, B and X first (keys 1, 2 and 3), then answer.`); return; }
+      if (missing.length) { complain(`Not counted: ${listed(missing)} not been played yet. Hear A, B and X first (keys 1, 2 and 3), then answer.`); return; }
       answered = true;
       player.stop(0);
       const next = await ask("abx_answer", { test, choice, number: trial.number });
@@ -197,7 +210,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
     show(
       make("p", { class: "hs-result", role: "status" }, state.sentence),
       make("p", { class: "hs-quiet" }, `A was ${state.names[0]}, B was ${state.names[1]}. Exact one-sided binomial test. ${more}`),
-      make("div", { class: "hs-scroll", tabindex: 0, role: "region", "aria-label": "Answers" }, make("table", { class: "hs-table" },
+      sideways("Answers", make("table", { class: "hs-table" },
         make("thead", {}, make("tr", {}, ...["Trial", "X was", "Your answer", "Correct"].map((name) => make("th", { scope: "col" }, name)))),
         make("tbody", {}, ...state.rows.map((row) => make("tr", {}, make("th", { scope: "row" }, String(row.trial)), ...[row.X, row.answer, row.correct ? "yes" : "no"].map((text) => make("td", {}, text))))))),
       make("div", { class: "hs-bench-row" }, again, save("abx.csv", "text/csv", state.csv, "Download CSV")));
@@ -217,16 +230,22 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
     const sliders = names.map((name, index) => {
       const output = make("output", { class: "hs-rating" }, "–");
       const slider = make("input", { type: "range", min: 0, max: 100, step: 1, value: 50, "aria-label": `Rating of ${name}` });
-      const rated = () => { touched.add(index); output.textContent = slider.value; send.disabled = touched.size < names.length; };
+      const rated = () => { touched.add(index); output.textContent = slider.value; };
       slider.addEventListener("input", rated);
       slider.addEventListener("change", rated);
       slider.addEventListener("focus", () => player.choose(index + 1));
       return { slider, row: make("div", { class: "hs-rate" }, controls.buttons[index + 1], slider, output) };
     });
     const send = make("button", {
-      type: "button", class: "hs-button hs-main", disabled: true, onclick: async () => {
+      type: "button", class: "hs-button hs-main", onclick: async () => {
+        const unrated = names.filter((name, index) => !touched.has(index));
+        if (unrated.length) {
+          complain(`Not sent: ${listed(unrated)} not been rated yet. Move each slider, then submit.`);
+          sliders[names.indexOf(unrated[0])].slider.focus();
+          return;
+        }
         const missing = controls.unheard();
-        if (missing) { complain(`Not sent: ${missing} ${missing.includes(" and ") ? "have" : "has"} not been played yet. Hear each sound and the reference, then submit.`); return; }
+        if (missing.length) { complain(`Not sent: ${listed(missing)} not been played yet. Hear each sound and the reference, then submit.`); return; }
         player.stop(0);
         const done = await ask("mushra_rate", { test: sheet.test, listener: sheet.listener, ratings: sliders.map(({ slider }) => Number(slider.value)) });
         if (done) mushraResult(done);
@@ -244,8 +263,8 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
 
   function mushraResult(done) {
     phase = { running: false };
-    const listener = make("input", { type: "text", class: "hs-text", maxlength: 40 });
-    const next = make("button", { type: "button", class: "hs-button hs-main", onclick: async () => { const sheet = await ask("mushra_next", { test: done.test, listener: listener.value }); if (sheet) await mushraSheet(sheet); } }, "Next listener");
+    const listener = listenerField();
+    const next = make("button", { type: "button", class: "hs-button hs-main", onclick: async () => { const sheet = await ask("mushra_next", { test: done.test, listener: listener.lastChild.value }); if (sheet) await mushraSheet(sheet); else missed(listener.lastChild); } }, "Next listener");
     const webmushra = make("button", {
       type: "button", class: "hs-button", onclick: async () => {
         const made = await ask("mushra_export", { test: done.test });
@@ -256,12 +275,12 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
     const unsure = done.unsure.length ? `Rated the hidden reference below 90: ${done.unsure.join(", ")}. BS.1534 leaves such listeners out.` : "";
     show(
       make("p", { class: "hs-result", role: "status" }, `Mean ratings over ${done.summary[0].listeners} listener${done.summary[0].listeners > 1 ? "s" : ""}`),
-      make("div", { class: "hs-scroll", tabindex: 0, role: "region", "aria-label": "Ratings" }, make("table", { class: "hs-table" },
+      sideways("Ratings", make("table", { class: "hs-table" },
         make("thead", {}, make("tr", {}, ...["Version", "Mean", "95 % interval", ""].map((name) => make("th", { scope: "col" }, name)))),
         make("tbody", {}, ...done.summary.map((row) => make("tr", {}, make("th", { scope: "row" }, row.condition), make("td", {}, row.mean.toFixed(1)), make("td", {}, interval(row)),
           make("td", { class: "hs-bar-cell", "aria-hidden": "true" }, bar(row))))))),
       make("p", { class: "hs-quiet" }, unsure),
-      make("div", { class: "hs-bench-row" }, make("label", { class: "hs-inline" }, "Listener ", listener), next),
+      make("div", { class: "hs-bench-row" }, listener, next),
       make("div", { class: "hs-bench-row" }, save("mushra.csv", "text/csv", done.csv, "Download CSV"), webmushra, make("button", { type: "button", class: "hs-button", onclick: setup }, "Another test")));
   }
 

@@ -4,7 +4,7 @@
 "use strict";
 
 window.HiggsStudio.mountMeasures = (element, props, watch) => {
-  const { make } = window.HiggsStudio;
+  const { make, sideways } = window.HiggsStudio;
   const SVG = "http://www.w3.org/2000/svg";
   const WIDEST = 640, NARROWEST = 280, HEIGHT = 300, LEFT = 52, RIGHT = 14, TOP = 12, BOTTOM = 40;
   const BITRATE = "Bitrate (kbit/s)";
@@ -30,7 +30,7 @@ window.HiggsStudio.mountMeasures = (element, props, watch) => {
   const notes = make("ul", { class: "hs-notes" });
   const body = make("div", { hidden: true },
     make("label", { class: "hs-inline" }, "Quality over bitrate ", choice), about, chart, legend,
-    make("div", { class: "hs-scroll", tabindex: 0, role: "region", "aria-label": "Table of measurements" }, table),
+    sideways("Table of measurements", table),
     make("div", { class: "hs-bench-row" }, save), notes);
   root.replaceChildren(empty, body);
   watch("value", receive);

@@ -12,6 +12,7 @@ window.HiggsStudio.Voices = (() => {
   let voices = [];
   let open = ""; // id of the voice on the sheet
   let filter = { text: "", tag: "" };
+  let latest = 0; // the latest question about the whole shelf
   let busy = 0; // questions to the server under way
 
   const ownIds = () => [...new Set([...(memory.read("voices") ?? []), ...(memory.read("own") ?? [])])];
@@ -66,8 +67,9 @@ window.HiggsStudio.Voices = (() => {
 
   /* Fetch the shelf anew, and tell the cast what it may choose from. */
   async function refresh() {
+    const mine = (latest += 1);
     const answer = await ask(shelf.server, "voice_shelf", { ids: ownIds() }, shelf.problem);
-    if (!answer) return;
+    if (!answer || mine !== latest) return; // asked again meanwhile: that answer knows more
     voices = answer.voices;
     rememberIds(answer.own);
     const bundled = voices.filter((voice) => voice.id.startsWith("bundled:"));
@@ -228,7 +230,11 @@ window.HiggsStudio.Voices = (() => {
 
   /* ---- label and consent ---- */
 
-  const field = (label, input, help) => make("label", { class: "hs-field" }, make("span", {}, label), input, help ? make("small", { class: "hs-quiet" }, help) : null);
+  const field = (label, input, help) => make("label", { class: "hs-field" }, make("span", { class: input.required ? "hs-required" : null }, label), input, help ? make("small", { class: "hs-quiet" }, help) : null);
+
+  /* What is needed and still empty, as the form is filled in now. */
+  const gaps = (inputs) => inputs.filter((one) => one.required && !one.value.trim());
+  const labelOf = (input) => input.closest(".hs-field").firstChild.textContent;
 
   function fillForm(voice) {
     if (!voice.editable) {
@@ -237,10 +243,10 @@ window.HiggsStudio.Voices = (() => {
       return;
     }
     const input = (name, value, more = {}) => make("input", { type: "text", class: "hs-text", name, value, ...more });
-    const [name, tags] = [input("name", voice.name, { maxlength: 40 }), input("tags", voice.tags.join(", "), { placeholder: "warm, narrator" })];
+    const [name, tags] = [input("name", voice.name, { maxlength: 40, required: true }), input("tags", voice.tags.join(", "), { placeholder: "warm, narrator" })];
     const description = make("textarea", { class: "hs-text", rows: 2, maxlength: 400, name: "description" });
     description.value = voice.description;
-    const words = make("textarea", { class: "hs-text", rows: 4, maxlength: 1000, name: "transcript" });
+    const words = make("textarea", { class: "hs-text", rows: 4, maxlength: 1000, name: "transcript", required: true });
     words.value = voice.transcript;
     const said = make("p", { class: "hs-note", role: "status", hidden: true });
     const say = (text) => { said.textContent = text; said.hidden = !text; };
@@ -256,36 +262,44 @@ window.HiggsStudio.Voices = (() => {
     const recogniser = sheet.props.value?.recogniser || "none on this machine: press to see how to get one";
     const consent = consentForm(voice);
     const wrong = make("p", { class: "hs-problem", role: "alert", hidden: true });
-    const keep = make("button", { type: "button", class: "hs-button hs-main", disabled: true, onclick: async () => {
-      const consented = consent.value();
+    const needed = make("p", { class: "hs-quiet hs-gaps" });
+    const inputs = [name, words, description, tags, ...consent.inputs];
+    /* What there is is kept, so that consent may come another day; then the first gap is where one goes on. */
+    const keep = make("button", { type: "button", class: "hs-button hs-main", onclick: async () => {
+      const empty = gaps(inputs);
+      for (const one of empty) one.setAttribute("aria-invalid", "true");
+      empty[0]?.focus();
+      if (empty.includes(name)) return;
       const kept = await act("save_voice", { name: name.value, description: description.value, tags: tags.value, transcript: words.value }, wrong);
-      if (!kept || (consented && !(await act("save_consent", consented, wrong)))) return;
-      keep.disabled = true;
-      say("Saved.");
+      if (!kept || (!gaps(consent.inputs).length && !(await act("save_consent", consent.value(), wrong)))) return;
+      say(empty.length ? "Saved so far." : "Saved.");
     } }, "Save");
-    const touched = () => { keep.disabled = false; say(""); };
-    for (const one of [name, tags, description, words, ...consent.inputs]) one.addEventListener("input", touched);
+    const tell = () => {
+      const empty = gaps(inputs);
+      needed.textContent = empty.length ? `Still needed: ${empty.map(labelOf).join("; ")}.` : "";
+    };
+    const touched = () => { say(""); tell(); };
+    for (const one of inputs) one.addEventListener("input", () => { one.removeAttribute("aria-invalid"); touched(); });
     sheet.form.replaceChildren(make("h3", {}, "Label and words"),
       field("Name", name), field("What is said in it", words, "Word for word, as it is spoken."),
       make("div", { class: "hs-head" }, fill, make("small", { class: "hs-quiet" }, recogniser)),
       field("Description", description), field("Tags", tags, "Separated by commas."),
-      consent.element, said, wrong, make("div", { class: "hs-form-end" }, keep));
+      consent.element, said, wrong, make("div", { class: "hs-form-end" }, needed, keep));
+    tell();
   }
 
-  /* Its value is what was typed, or null while nobody typed anything. */
   function consentForm(voice) {
     const given = voice.consent;
-    const input = (value, more = {}) => make("input", { type: "text", class: "hs-text", value, maxlength: 120, ...more });
+    const input = (value, more = {}) => make("input", { type: "text", class: "hs-text", value, maxlength: 120, required: true, ...more });
     const [whose, by, date] = [input(given?.whose ?? ""), input(given?.said_by ?? ""), input(given?.date ?? voice.today, { type: "date", max: voice.today, class: "hs-text hs-date" })];
-    const statement = make("textarea", { class: "hs-text", rows: 3, maxlength: 1000, placeholder: "I agree that my voice is cloned for this audiobook, and for nothing else." });
+    const statement = make("textarea", { class: "hs-text", rows: 3, maxlength: 1000, required: true, placeholder: "I agree that my voice is cloned for this audiobook, and for nothing else." });
     statement.value = given?.statement ?? "";
     const element = make("fieldset", { class: "hs-consent" }, make("legend", {}, "Consent"),
       make("p", { class: "hs-quiet" }, "A voice belongs to its person. Without this statement nothing is spoken with it; it goes along into project and export."),
       field("Whose voice it is", whose), field("Who says so", by, "That person, or somebody who may speak for them."),
       field("That it may be used, and for what", statement), field("Said on", date),
       given?.recording ? make("p", { class: "hs-quiet" }, "A spoken statement is attached.") : "");
-    const value = () => ([whose, by, statement].some((one) => one.value.trim())
-      ? { whose: whose.value, said_by: by.value, statement: statement.value, date: date.value } : null);
+    const value = () => ({ whose: whose.value, said_by: by.value, statement: statement.value, date: date.value });
     return { element, inputs: [whose, by, date, statement], value };
   }
 
