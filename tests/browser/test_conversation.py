@@ -440,7 +440,7 @@ def test_a_voice_added_while_the_page_is_still_asking_for_the_others_stays_in_th
 
 
 def test_the_recording_of_a_voice_is_heard_in_the_cast(studio: Page):
-    hear = studio.get_by_label("Hear the voice of speaker 1")
+    hear = studio.get_by_label("Hear the recording of speaker 1")
     with studio.expect_response("**/files/**/reference.wav") as sent:
         hear.click()
     samples, rate = soundfile.read(io.BytesIO(sent.value.body()), dtype="float32")

@@ -233,7 +233,7 @@ window.HiggsStudio.Editor = (() => {
     const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
     path.setAttribute("d", bars);
     outline.append(path);
-    const hear = make("button", { type: "button", class: "hs-icon hs-hear-voice", "data-voice": voice.id, "aria-label": `Hear the voice of ${label}`, title: "Hear the recording it is cloned from", onclick: () => hearVoice(voice.id) }, sampled === voice.id ? "■" : "▶");
+    const hear = make("button", { type: "button", class: "hs-icon hs-hear-voice", "data-voice": voice.id, "aria-label": `Hear the recording of ${label}`, title: "Hear the recording it is cloned from", onclick: () => hearVoice(voice.id) }, sampled === voice.id ? "■" : "▶");
     return make("div", { class: "hs-voice" }, make("div", { class: "hs-voice-heard" }, hear, outline),
       make("p", { class: "hs-quiet" }, `${voice.seconds.toFixed(1)} s · “${voice.transcript}”`),
       ...voice.notes.map((note) => make("p", { class: "hs-note" }, note)));
