@@ -9,8 +9,7 @@ MAX_CONVERSATION_CHARACTERS = 10_000
 SECONDS_PER_BYTE = 0.075  # of UTF-8 text at an ordinary pace: 13 Latin letters, or 4 Han characters, a second
 SECONDS_PER_DIGIT = 0.25  # a digit is spoken as a word
 CONTROL_TOKEN = re.compile(r"<\|[^|<>\s]{1,60}\|>")
-CUT_COSTS = ((re.compile(r"[.!?…。！？][\"'”’)\]]*$"), 0.0), (re.compile(r"[,;:–—、，；：]$"), 1.0))
-CUT_ANYWHERE = 3.0  # between two words of one clause
+SENTENCE_END, CLAUSE_END = re.compile(r"[.!?…][\"'”’)\]]*$"), re.compile(r"[,;:–—]$")
 
 
 def clean(text: str) -> str:
@@ -57,31 +56,32 @@ def spoken_seconds(text: str) -> float:
 
 def pieces_of_words(text: str, most: int) -> list[str]:
     """Cut a text into few pieces: between sentences where the limit lets it, else at commas and the like, else between
-    words; of two ways that are as good, the more even one.
+    words; of two ways that are as good, the more even one. Words are what blanks part.
 
     Args:
         text: One line.
         most: Words that a piece may have, at least 1.
     """
     words = text.split()
-    best = [(0.0, 0)]  # for each number of words: the least cost of cutting up so many, and where the last piece begins
+    best = [(0.0, 0)]  # for so many words: the least cost of cutting them up, and where the last piece begins
     for end in range(1, len(words) + 1):
-        cut = (
-            0.0
-            if end == len(words)
-            else next((c for mark, c in CUT_COSTS if mark.search(words[end - 1])), CUT_ANYWHERE)
-        )
-        costs = (
-            (best[begin][0] + 1 + cut + ((end - begin) / most) ** 2, begin) for begin in range(max(0, end - most), end)
-        )
-        best.append(min(costs))
+        cut = _cut_cost(words[end - 1]) if end < len(words) else 0.0
+        begins = range(max(0, end - most), end)
+        best.append(min((best[begin][0] + 1 + cut + ((end - begin) / most) ** 2, begin) for begin in begins))
     pieces: list[str] = []
     end = len(words)
     while end:
         begin = best[end][1]
-        pieces.insert(0, " ".join(words[begin:end]))
+        pieces.append(" ".join(words[begin:end]))
         end = begin
-    return pieces
+    return pieces[::-1]
+
+
+def _cut_cost(word: str) -> float:
+    """What it costs to cut after a word, where a further piece costs 1."""
+    if SENTENCE_END.search(word):
+        return 0.0
+    return 1.0 if CLAUSE_END.search(word) else 3.0
 
 
 def words_wrong(text: str, heard: str) -> int:

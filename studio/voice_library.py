@@ -117,6 +117,12 @@ class VoiceLibrary:
         """
         if voice_id in self.bundled:
             return self.bundled[voice_id]
+        if not voice_id.startswith(("own:", "shared:")):
+            bundled = ", ".join(self.bundled)
+            raise BadConversation(
+                f"There is no voice “{clean(voice_id)[:60]}”. Those that come with the studio: {bundled}. "
+                "A voice of your own has the id that it was given when it was added."
+            )
         try:
             return read_voice(voice_id, self._folder_of(voice_id))
         except (FileNotFoundError, LibsndfileError):  # deleted between two looks
@@ -133,6 +139,13 @@ class VoiceLibrary:
             with suppress(FileNotFoundError, LibsndfileError):  # its owner may be deleting it just now
                 voices.append(read_voice(public_id(f"own:{folder.name}"), folder))
         return [voice for voice in voices if not voice.missing]
+
+    def by_name(self) -> dict[str, str]:
+        """Ids of the bundled voices and of everybody's, by their names in small letters; of two alike the first."""
+        found: dict[str, str] = {}
+        for voice in [*self.bundled.values(), *self.everybodys()]:
+            found.setdefault(voice.name.casefold(), voice.id)
+        return found
 
     def recording(self, voice_id: str) -> Audio:
         """The recording a voice was made from, as it was given. Shape: `[C, N]`. Raises as `look`."""

@@ -2,21 +2,28 @@
 
 import io
 import json
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import numpy as np
 import pytest
 import soundfile
+import uvicorn
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from studio.audio import Audio, Recording
+from studio.consent import Consent
 from studio.errors import GenerationFailed
 from studio.serve.jobs import Job, Jobs
 from studio.serve.speech_api import Asked, SpeechApi
-from studio.speech import SpeechRequest
+from studio.speech import Progress, SoundPiece, SpeechRequest
 from studio.voice_library import VoiceLibrary
 from studio.workspace import Workspace
 
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
     from studio.engine.local import LocalEngine
 
 BUNDLED = Path(__file__).parent.parent / "assets" / "voices"
+PATIENCE = 10.0  # seconds; only a failing test waits so long
 Speak = Callable[[SpeechRequest, Callable[[], bool]], Iterator]
 
 
@@ -147,7 +155,6 @@ def test_voices_and_model_are_listed_and_can_be_asked_for(client: TestClient):
         ({"seed": True}, "seed must be"),
         ({"sed": 1}, "there is no key 'sed'"),
         ({"input": "word " * 3_000}, "at most 10,000"),
-        ({"input": "x" * 200_000}, "bytes"),
     ],
 )
 def test_what_cannot_be_spoken_is_refused_before_it_waits(
@@ -167,6 +174,33 @@ def test_what_is_no_request_is_refused(client: TestClient, body: bytes):
     problem_of(answer)
 
 
+def test_more_than_is_read_is_refused(client: TestClient):
+    answer = client.post("/v1/audio/speech", json={"input": "x" * 200_000})
+    assert answer.status_code == 413
+    assert "bytes" in problem_of(answer)
+
+
+def test_what_cannot_be_written_is_left_out_of_a_refusal(client: TestClient):
+    answer = client.post("/v1/audio/speech", content=b'{"input": "y: hi", "voice": {"a\\ud800": "nobody"}}')
+    assert answer.status_code == 400
+    assert "nobody" in problem_of(answer)
+
+
+def test_nothing_is_as_good_as_null(client: TestClient):
+    empty = dict.fromkeys(("model", "instructions", "speed", "stream_format", "seed"))
+    assert client.post("/v1/audio/speech", json=empty | {"input": "Hi.", "voice": "alma"}).status_code == 200
+
+
+def test_a_bundled_voice_keeps_its_name_beside_a_visitors(workspace: Workspace):
+    library = VoiceLibrary(BUNDLED, workspace, shared=True)
+    recording = Recording(library.bundled["bundled:bruno"].reference.audio, ())
+    added = library.begin(recording, "Alma.wav")
+    consent = Consent("Ada Example", "Ada Example", "Yes.", "2026-03-31")
+    library.edit(added.id, name="Alma", transcript="Good evening.", consent=consent)
+    assert "alma" in [voice.name.casefold() for voice in library.everybodys()]
+    assert library.by_name()["alma"] == "bundled:alma"
+
+
 def test_control_tokens_stay_text(client: TestClient, listener: Listener):
     answer = client.post("/v1/audio/speech", json={"input": "Hello <|eot_id|> there.", "voice": "alma"})
     assert answer.status_code == 200
@@ -184,22 +218,96 @@ def test_what_fails_while_it_is_spoken_is_said(workspace: Workspace):
         assert problem_of(answer) == "The model said nothing. Try another seed."
 
 
-def test_who_comes_when_too_many_wait_is_told_to_come_again(workspace: Workspace):
-    def never_ends(request: SpeechRequest, cancelled: Callable[[], bool]) -> Iterator:
-        while not cancelled():
-            time.sleep(0.01)
+def test_nothing_said_is_said(workspace: Workspace):
+    for form in ("wav", "pcm"):
+        client = api_of(Jobs(lambda request, cancelled: iter([()])), workspace)
+        answer = client.post("/v1/audio/speech", json={"input": "Hi.", "response_format": form})
+        assert answer.status_code == 500
+        assert problem_of(answer) == "Nothing was said. Try another seed."
+
+
+# ---- beside others ----
+
+
+class Slow:
+    """An engine that says a tenth of a second of noise at a time until it is let go, or fails when it is told to."""
+
+    def __init__(self) -> None:
+        self.began, self.closed, self.fail, self.go = (threading.Event() for _ in range(4))
+
+    def __call__(self, request: SpeechRequest, cancelled: Callable[[], bool]) -> Iterator:
+        self.began.set()
+        sound = (SoundPiece(0, (0,), 0, Audio(np.full((1, 2_400), 0.1), 24_000)),)
+        try:
+            while not self.go.is_set():
+                if self.fail.is_set():
+                    raise GenerationFailed("The model went round in circles.")
+                yield Progress((), 1, 25.0, 0.1, sound)
+                time.sleep(0.01)
+        finally:
+            self.closed.set()
         yield ()
 
-    jobs = Jobs(never_ends)
-    request = SpeechRequest((), None)
-    running = jobs.submit("first", request)
-    while running.state == "waiting":
-        time.sleep(0.01)
-    waiting = [jobs.submit(f"other {number}", request) for number in range(20)]
+
+@pytest.fixture
+def slow() -> Iterator[Slow]:
+    engine = Slow()
+    yield engine
+    engine.go.set()
+
+
+@contextmanager
+def served(jobs: Jobs, workspace: Workspace) -> Iterator[str]:
+    """The address of a real server: only there a listener can go away."""
+    api = SpeechApi(jobs, VoiceLibrary(BUNDLED, workspace), "mini", "mini", "Apache-2.0", "tokenizer", 12)
+    server = uvicorn.Server(uvicorn.Config(Starlette(routes=api.routes()), log_level="critical", lifespan="off"))
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1/audio/speech"
+        server.should_exit = True
+        thread.join(PATIENCE)
+
+
+@pytest.mark.parametrize("form", ["pcm", "wav"])
+def test_nothing_more_is_spoken_for_who_has_gone_away(slow: Slow, workspace: Workspace, form: str):
+    asked = {"input": "Hi.", "response_format": form}
+    with served(Jobs(slow), workspace) as address, httpx.Client(timeout=PATIENCE) as client:
+        with suppress(httpx.ReadTimeout), client.stream("POST", address, json=asked, timeout=0.5) as answer:
+            next(answer.iter_raw())
+        assert slow.began.is_set()
+        assert slow.closed.wait(PATIENCE), "closed where it stood, without a last decode"
+
+
+def test_a_stream_that_fails_is_broken_off(slow: Slow, workspace: Workspace):
+    with served(Jobs(slow), workspace) as address:
+        asked = {"input": "Hi.", "response_format": "pcm"}
+        with httpx.stream("POST", address, json=asked, timeout=PATIENCE) as answer:
+            assert answer.status_code == 200
+            chunks = answer.iter_raw()
+            next(chunks)
+            slow.fail.set()
+            with pytest.raises(httpx.RemoteProtocolError):
+                list(chunks)
+
+
+def test_programs_leave_room_for_people(slow: Slow, workspace: Workspace):
+    jobs = Jobs(slow)
+    page = jobs.submit("page", SpeechRequest((), None, stream=True))
+    assert slow.began.wait(PATIENCE)
+    waiting = [jobs.submit(f"program {number}", SpeechRequest((), None), program="testclient") for number in range(8)]
     answer = api_of(jobs, workspace).post("/v1/audio/speech", json={"input": "Hi."})
     assert (answer.status_code, answer.json()["error"]["type"]) == (429, "rate_limit_error")
-    for job in [*waiting, running]:
-        jobs.cancel(job)
+    assert answer.headers["retry-after"]
+    jobs.submit("another page", SpeechRequest((), None))
+    elsewhere = [jobs.submit("x", SpeechRequest((), None, stream=True), program=f"host {n}") for n in range(8)]
+    assert not any(jobs.live.find(job.live_token) for job in elsewhere), "nobody asks for these by token"
+    for job in waiting:
+        jobs.abandon(job)
+    assert all(job.finished for job in waiting)
+    assert jobs.of("program 0") == []
+    assert jobs.live.find(page.live_token), "what the page hears is still there"
 
 
 def test_a_request_is_json_that_any_client_writes(client: TestClient):

@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Literal
 
 from studio.errors import GenerationFailed, StudioError
@@ -14,7 +14,7 @@ from studio.serve.live import LiveSound, LiveSounds
 from studio.speech import Progress, SpeechRequest, SpokenLines
 
 MOST_WAITING = 20
-MOST_OF_ONE_OWNER = 8  # waiting
+MOST_OF_ONE_OWNER = 8  # waiting; of all programs of one machine, too
 REMEMBERED = 64  # finished jobs, of all owners
 
 State = Literal["waiting", "running", "done", "failed"]
@@ -33,9 +33,11 @@ class Job:
         title: str = "",
         keep: Callable[["Job"], None] | None = None,
         live: LiveSound | None = None,
+        program: str = "",
     ) -> None:
         self.id = secrets.token_hex(8)
         self.owner = owner  # whose it is: only they may stop it
+        self.program = program  # where the program runs that waits for it; empty: it is a page's
         self.title = title
         self.request = request
         self.live = live  # what is spoken, while it is spoken; only for a request that streams
@@ -45,7 +47,7 @@ class Job:
         self.problem: StudioError | None = None
         self._keep = keep
         self.first_sound_seconds: float | None = None  # from its beginning to the first piece that could be heard
-        self._stop = threading.Event()
+        self._stop, self._abandoned = threading.Event(), threading.Event()
         self._finished = threading.Event()
         self._context = contextvars.copy_context()  # a Space counts GPU time against the visitor named in it
 
@@ -68,6 +70,10 @@ class Job:
         """Ask it to stop: it ends within one frame and keeps what has been spoken."""
         self._stop.set()
 
+    def abandon(self) -> None:
+        """Nobody waits for it any more: it ends within one frame, and nothing is made of what has been spoken."""
+        self._abandoned.set()
+
     def forget(self) -> None:
         """Let go of the sound: it is kept elsewhere, or nobody wants it."""
         self.spoken = ()
@@ -81,7 +87,7 @@ class Job:
         self.state = "running"
         try:
             self._context.run(self._follow, speak)  # all of it: a generator's body runs where it is iterated
-            if self._keep:
+            if self._keep and not self._abandoned.is_set():
                 self._keep(self)  # before it counts as done: nobody may find it done and nothing kept
             self._finish("done")
         except StudioError as problem:
@@ -97,7 +103,12 @@ class Job:
 
     def _follow(self, speak: Speak) -> None:
         began = time.perf_counter()
-        for step in speak(self.request, self._stop.is_set):
+        steps = speak(self.request, self._stop.is_set)
+        for step in steps:
+            if self._abandoned.is_set():
+                if isinstance(steps, Generator):
+                    steps.close()
+                return
             if isinstance(step, Progress):
                 self.progress = step
                 if self.live:
@@ -128,7 +139,12 @@ class Jobs:
         threading.Thread(target=self._work, name="jobs", daemon=True).start()
 
     def submit(
-        self, owner: str, request: SpeechRequest, title: str = "", keep: Callable[[Job], None] | None = None
+        self,
+        owner: str,
+        request: SpeechRequest,
+        title: str = "",
+        keep: Callable[[Job], None] | None = None,
+        program: str = "",
     ) -> Job:
         """Put a job into the queue.
 
@@ -137,6 +153,8 @@ class Jobs:
             request: What to speak.
             title: What the list of jobs calls it.
             keep: Told when it is spoken, in the thread of the jobs, to keep the result whoever still listens.
+            program: Where a program runs that waits for it. All of one place count as one owner; such a job is neither
+                listed when it is over nor heard by a token, so that it takes nothing away from the pages.
 
         Raises:
             GenerationFailed: too many are waiting already.
@@ -144,12 +162,14 @@ class Jobs:
         with self._change:
             if len(self._waiting) >= MOST_WAITING:
                 raise GenerationFailed(f"{MOST_WAITING} others are waiting already. Try again in a minute.")
-            if sum(other.owner == owner for other in self._waiting) >= MOST_OF_ONE_OWNER:
+            theirs = [job for job in self._waiting if (job.program == program if program else job.owner == owner)]
+            if len(theirs) >= MOST_OF_ONE_OWNER:
                 raise GenerationFailed(
                     f"{MOST_OF_ONE_OWNER} of yours are waiting already. Let some finish, or stop them."
                 )
             # Only now: a live sound takes the place of an older one, which somebody may be listening to.
-            job = Job(owner, request, title, keep, self.live.make() if request.stream else None)
+            live = (LiveSound() if program else self.live.make()) if request.stream else None
+            job = Job(owner, request, title, keep, live, program)
             self._waiting.append(job)
             self._change.notify()
         return job
@@ -163,16 +183,36 @@ class Jobs:
         """Stop a job: at once while it waits, within one frame while it runs."""
         with self._change:
             job.stop()
-            if job in self._waiting:
-                self._waiting.remove(job)
-                self._over.append(job)
-                job.fail(GenerationFailed("It was stopped while it waited."))
+            self._drop(job)
+
+    def abandon(self, job: Job) -> None:
+        """Nobody waits for a job any more: as `cancel`, but nothing is made of what has been spoken."""
+        with self._change:
+            job.abandon()
+            job.forget()
+            self._drop(job)
+
+    def _drop(self, job: Job) -> None:
+        """End a job that has not begun."""
+        if job in self._waiting:
+            self._waiting.remove(job)
+            self._end(job)
+            job.fail(GenerationFailed("It was stopped while it waited."))
+
+    def _end(self, job: Job) -> None:
+        """List a page's job among those that are over."""
+        if not job.program:
+            self._over.append(job)
 
     def of(self, owner: str) -> list[Job]:
         """The jobs of one owner: those that are over, oldest first, then the running one, then those that wait."""
         with self._change:
             running = [self._running] if self._running else []
             return [job for job in (*self._over, *running, *self._waiting) if job.owner == owner]
+
+    def going(self, owner: str) -> bool:
+        """Whether a job of one owner is waiting or running."""
+        return any(not job.finished for job in self.of(owner))
 
     def stop(self, owner: str) -> int:
         """Stop all jobs of one owner. Returns how many there were."""
@@ -191,5 +231,5 @@ class Jobs:
                 for older in self._over:
                     if older.owner == self._running.owner:
                         older.forget()
-                self._over.append(self._running)
+                self._end(self._running)
                 self._running = None

@@ -102,10 +102,8 @@ class LiveSounds:
             sound = self.find(request.path_params["token"])
             if sound is None:
                 return PlainTextResponse("This sound is no longer live.", 404)
-            while not sound.sample_rate and sound.closed_at is None:
-                if await request.is_disconnected():
-                    return Response(status_code=204)
-                await asyncio.sleep(LOOK_SECONDS)
+            if not await begun(sound, request):
+                return Response(status_code=204)
             headers = {
                 "X-Sample-Rate": str(sound.sample_rate or 24_000),
                 "X-Content-Type-Options": "nosniff",
@@ -117,8 +115,17 @@ class LiveSounds:
         return Route("/live/{token}", live)
 
 
+async def begun(sound: LiveSound, request: Request) -> bool:
+    """Wait for the first sound, or until it is known that there will be none. False: whoever asked has gone away."""
+    while not sound.sample_rate and sound.closed_at is None:
+        if await request.is_disconnected():
+            return False
+        await asyncio.sleep(LOOK_SECONDS)
+    return True
+
+
 async def growing(sound: LiveSound) -> AsyncIterator[bytes]:
-    """All of a sound as it comes. A listener who goes away cancels it."""
+    """All of a sound as it comes."""
     start = 0
     while True:
         complete = sound.closed_at is not None

@@ -2,7 +2,7 @@
 
     POST /v1/audio/speech   {"input": "Good morning.", "voice": "alma", "response_format": "wav"}
     GET  /v1/audio/voices   the voices that may speak
-    GET  /v1/models         who is speaking
+    GET  /v1/models         who is speaking; the `model` of a request chooses nothing
 
 It goes further than that API: `voice` may be an object of names and their voices, and `input` is then a script they
 speak; `seed` gives the same speech again. The form of requests and errors: OpenAI, "API reference", Create speech.
@@ -11,7 +11,7 @@ speak; `seed` gives the same speech again. The form of requests and errors: Open
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from studio.conversation import QUIET_ROOM
 from studio.draft import Draft
@@ -29,7 +30,7 @@ from studio.export.sounds import sound_form
 from studio.sampling import HIGHEST_SEED, Sampling, fresh_seed
 from studio.script import parse_script
 from studio.serve.jobs import Job, Jobs
-from studio.serve.live import growing
+from studio.serve.live import begun, growing
 from studio.speech import SpeechRequest, readings_of
 from studio.strict_json import keys, number, one_of, whole
 from studio.text import clean, pieces_of_words
@@ -37,19 +38,31 @@ from studio.voice_library import VoiceLibrary
 
 MOST_BYTES = 2**17  # of a request: the longest script in four bytes a character, and room for the rest
 LOOK_SECONDS = 0.02
+RETRY_SECONDS = "10"  # told to who comes when too many wait
 WORDS_OF_A_LINE = 60  # where nobody has measured what a checkpoint speaks reliably
 SMART = "smart"  # the voice that the model finds for the text
+NOTHING_SAID = "Nothing was said. Try another seed."
 FIELDS = {
-    **{"model": str, "input": str, "voice": object, "instructions": str, "response_format": str, "speed": object},
-    **{"stream_format": str, "seed": int},
+    "model": str,
+    "input": str,
+    "voice": object,
+    "instructions": str,
+    "response_format": str,
+    "speed": object,
+    "stream_format": str,
+    "seed": int,
 }
-FORMATS = {  # by the names of that API: ours (see `export/sounds.py`), and what the answer calls it
+PCM = "pcm"
+FILES = {  # by the names of that API: ours (see `export/sounds.py`), and what the answer calls it
     "mp3": ("mp3", "audio/mpeg"),
     "opus": ("opus", "audio/ogg"),
     "flac": ("flac", "audio/flac"),
     "wav": ("wav16", "audio/wav"),
-    "pcm": ("", "audio/pcm"),
 }
+
+
+class TooLarge(StudioError):
+    """A request that is longer than anybody needs."""
 
 
 @dataclass(frozen=True)
@@ -83,84 +96,105 @@ class SpeechApi:
 
     async def _speech(self, request: Request) -> Response:
         try:
-            asked = Asked.read(await _body(request))
-            draft, speech = await run_in_threadpool(self._request, asked)
+            data = await _body(request)
+            asked, draft, speech = await run_in_threadpool(self._understood, data)
+        except TooLarge as problem:
+            return _error(problem, 413)
         except StudioError as problem:
-            return _refused(problem)
+            return _error(problem)
         try:
-            job = self.jobs.submit(secrets.token_hex(16), speech, "/v1/audio/speech")
+            place = request.client.host if request.client else "unknown"
+            job = self.jobs.submit(secrets.token_hex(16), speech, "/v1/audio/speech", program=place)
         except GenerationFailed as problem:  # too many are waiting
-            return _refused(problem, 429, "rate_limit_error")
-        seed = {"X-Seed": str(speech.sampling.seed)}
-        if asked.form == "pcm":
-            return await self._streamed(request, job, seed)
+            return _error(problem, 429, "rate_limit_error", {"Retry-After": RETRY_SECONDS})
+        try:
+            answer = await (self._stream if asked.form == PCM else self._file)(request, job, draft, asked)
+        except BaseException:  # a server that goes down cancels its handlers
+            self.jobs.abandon(job)
+            raise
+        answer.headers["X-Seed"] = str(speech.sampling.seed)
+        return answer
+
+    async def _file(self, request: Request, job: Job, draft: Draft, asked: "Asked") -> Response:
+        """The whole, as a file that says what made it. `X-Findings` counts lines that the health check complains of."""
         try:
             while not job.finished:
                 if await request.is_disconnected():
                     return Response(status_code=204)
                 await asyncio.sleep(LOOK_SECONDS)
+            if job.problem:
+                return _job_error(job.problem)
+            readings = readings_of(job.request, job.spoken)
+            if not readings:
+                return _job_error(GenerationFailed(NOTHING_SAID))
+            form, media_type = FILES[asked.form]
+            origin = Origin("Speech", await run_in_threadpool(voices_of, draft, self.voices), *self._made_by)
+            content = await run_in_threadpool(mix_file, readings[0], sound_form(form), origin)
+            findings = sum(not place.take.health.passed for place in readings[0].placements)
+            return Response(content, media_type=media_type, headers={"X-Findings": str(findings)})
+        except StudioError as problem:
+            return _job_error(problem)
         finally:
-            self.jobs.cancel(job)  # nobody listens any more
-        if job.problem:
-            return _failed(job.problem)
-        content = await run_in_threadpool(self._file, job, draft, asked.form)
-        return Response(content, media_type=FORMATS[asked.form][1], headers=seed)
+            self.jobs.abandon(job)
 
-    async def _streamed(self, request: Request, job: Job, headers: Mapping[str, str]) -> Response:
-        """16-bit mono PCM while it is spoken. Once it has begun, what fails can only end it."""
+    async def _stream(self, request: Request, job: Job, draft: Draft, asked: "Asked") -> Response:
+        """16-bit mono PCM while it is spoken. What fails once it has begun breaks the answer off."""
         sound = job.live
         assert sound is not None
-        while not sound.sample_rate and sound.closed_at is None:
-            if await request.is_disconnected():
-                self.jobs.cancel(job)
-                return Response(status_code=204)
-            await asyncio.sleep(LOOK_SECONDS)
-        if not sound.sample_rate:
-            return _failed(job.problem or GenerationFailed("Nothing was said. Try another seed."))
+        if not await begun(sound, request) or not sound.sample_rate:
+            self.jobs.abandon(job)
+            return _job_error(job.problem or GenerationFailed(NOTHING_SAID))
 
         async def pieces() -> AsyncIterator[bytes]:
-            try:
-                async for piece in growing(sound):
-                    yield piece
-            finally:
-                self.jobs.cancel(job)
+            async for piece in growing(sound):
+                yield piece
+            while not job.finished:  # it closes the sound first
+                await asyncio.sleep(LOOK_SECONDS)
+            if job.problem:
+                raise job.problem
 
-        rate = {"X-Sample-Rate": str(sound.sample_rate), "X-Accel-Buffering": "no"}
-        return StreamingResponse(pieces(), media_type=FORMATS["pcm"][1], headers={**headers, **rate})
+        headers = {"X-Sample-Rate": str(sound.sample_rate), "X-Accel-Buffering": "no"}
+        return _Heard(lambda: self.jobs.abandon(job), pieces(), media_type="audio/pcm", headers=headers)
 
-    def _request(self, asked: "Asked") -> tuple[Draft, SpeechRequest]:
-        """What was asked, as a draft and as what the engine is given."""
+    @property
+    def _made_by(self) -> tuple[str, str]:
+        return self.codec_title, self.checkpoint_licence
+
+    def _understood(self, data: Any) -> tuple["Asked", Draft, SpeechRequest]:
+        """What was asked, as a draft, and as what the engine is given."""
+        asked = Asked.read(data)
         most = self.line_words or WORDS_OF_A_LINE
-        lines = [{"speaker": who, "text": piece} for who, text in asked.lines for piece in pieces_of_words(text, most)]
+        known = self.voices.by_name()
         draft = Draft.read(
             {
                 "scene": asked.instructions or QUIET_ROOM,
-                "speakers": [self._speaker(name, voice) for name, voice in asked.cast.items()],
-                "lines": lines,
+                "speakers": [_speaker(name, voice, known) for name, voice in asked.cast.items()],
+                "lines": [
+                    {"speaker": who, "text": piece}
+                    for who, text in asked.lines
+                    for piece in pieces_of_words(text, most)
+                ],
             },
             "The request",
         )
         sampling = Sampling().with_seed(asked.seed if asked.seed is not None else fresh_seed())
-        return draft, SpeechRequest(
-            tuple(draft.conversations(self.voices)), sampling, stream=FORMATS[asked.form][0] == ""
-        )
+        conversations = tuple(draft.conversations(self.voices))
+        return asked, draft, SpeechRequest(conversations, sampling, stream=asked.form == PCM)
 
-    def _speaker(self, name: str, voice: str) -> dict[str, str]:
-        if voice == SMART:
-            return {"name": name, "kind": "smart"}
-        known = [*self.voices.bundled.values(), *self.voices.everybodys()]
-        by_name = {one.name.casefold(): one.id for one in known}
-        voice_id = voice if ":" in voice else by_name.get(voice.casefold())
-        if voice_id is None:
-            names = ", ".join(sorted(by_name))
-            raise BadSetting(f"voice: there is no voice {voice!r}. There are: {names}, {SMART} (the model's choice).")
-        return {"name": name, "kind": "reference", "reference": voice_id}
 
-    def _file(self, job: Job, draft: Draft, form: str) -> bytes:
-        (reading,) = readings_of(job.request, job.spoken)
-        job.forget()
-        origin = Origin("Speech", voices_of(draft, self.voices), self.codec_title, self.checkpoint_licence)
-        return mix_file(reading, sound_form(FORMATS[form][0]), origin)
+class _Heard(StreamingResponse):
+    """A stream that tells when nobody hears it any more, also where it was never begun."""
+
+    def __init__(self, over: Callable[[], None], *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._over = over
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._over()
 
 
 @dataclass(frozen=True)
@@ -181,11 +215,12 @@ class Asked:
             BadSetting: a field does not exist, holds the wrong thing, or asks for what the model has no dial for.
             BadConversation: the script cannot be read.
         """
-        values = keys(data, FIELDS, "The request")
+        given = {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
+        values = keys(given, FIELDS, "The request")
         if not values.get("input", "").strip():
             raise BadConversation("input: there is nothing to speak. Give the text.")
         if number(values.get("speed", 1.0), 0.25, 4.0, "speed") != 1.0:
-            raise BadSetting("speed: the model has no such dial. Leave it at 1, or ask for a pace in `instructions`.")
+            raise BadSetting("speed: the model has no such dial. Leave it at 1.")
         one_of(values.get("stream_format", "audio"), ("audio",), "stream_format")
         if "seed" in values:
             whole(values["seed"], HIGHEST_SEED, "seed")
@@ -201,10 +236,21 @@ class Asked:
         return cls(
             cast,
             _script(text, list(cast)) if isinstance(voice, dict) else _paragraphs(text),
-            one_of(values.get("response_format", "mp3"), tuple(FORMATS), "response_format"),
+            one_of(values.get("response_format", "mp3"), (*FILES, PCM), "response_format"),
             values.get("instructions", ""),
             values.get("seed"),
         )
+
+
+def _speaker(name: str, voice: str, known: Mapping[str, str]) -> dict[str, str]:
+    """One of the cast, as a draft has it; a voice is known by its name or its id."""
+    if voice == SMART:
+        return {"name": name, "kind": "smart"}
+    voice_id = voice if ":" in voice else known.get(voice.casefold())
+    if voice_id is None:
+        names = ", ".join(sorted(known))
+        raise BadSetting(f"voice: there is no voice {voice!r}. There are: {names}, {SMART} (the model's choice).")
+    return {"name": name, "kind": "reference", "reference": voice_id}
 
 
 def _paragraphs(text: str) -> list[tuple[int, str]]:
@@ -224,19 +270,23 @@ async def _body(request: Request) -> Any:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MOST_BYTES:
-            raise BadSetting(f"The request has more than {MOST_BYTES:,} bytes. Split the text.")
+            raise TooLarge(f"The request has more than {MOST_BYTES:,} bytes. Split the text.")
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
         raise BadSetting("The request is not JSON.") from None
 
 
-def _failed(problem: StudioError) -> Response:
+def _job_error(problem: StudioError) -> Response:
     """Why a job gave nothing: by what was asked, or by what the model did."""
-    if isinstance(problem, GenerationFailed):
-        return _refused(problem, 500, "server_error")
-    return _refused(problem)
+    return _error(problem, 500, "server_error") if isinstance(problem, GenerationFailed) else _error(problem)
 
 
-def _refused(problem: StudioError, status: int = 400, kind: str = "invalid_request_error") -> Response:
-    return JSONResponse({"error": {"message": str(problem), "type": kind, "param": None, "code": None}}, status)
+def _error(
+    problem: StudioError,
+    status: int = 400,
+    kind: str = "invalid_request_error",
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    error = {"message": clean(str(problem)), "type": kind, "param": None, "code": None}
+    return JSONResponse({"error": error}, status, headers)

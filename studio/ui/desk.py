@@ -119,7 +119,11 @@ class Desk:
         except StudioError as problem:
             if begun_for_this:  # nothing came into it, and the page does not know it
                 self.studio.projects.remove(begun_for_this)
-            yield {self.status: says.refused(problem)}
+            if self.studio.jobs.going(data[self.project]):
+                gr.Warning(str(problem))  # the status line is taken: it tells of that, at every frame
+                yield {self.status: gr.skip()}  # Gradio empties what it is told nothing about
+            else:
+                yield {self.status: says.refused(problem)}
             return
         yield {self.dials.seed: sampling.seed, self.project: token}
         yield from self._follow(token, request.session_hash or "", job)

@@ -1,12 +1,13 @@
 """The script editor: rows or plain script, kept in step. Its script is `editor.js`, which the cast shares."""
 
+import sys
 from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
 from studio.conversation import Line
-from studio.draft import Draft, Row, same_ids
+from studio.draft import MAX_ROWS, Draft, Row, same_ids
 from studio.errors import BadConversation, StudioError
 from studio.script import UnknownSpeakers, parse_script, print_script
 from studio.text import pieces_of_words
@@ -37,11 +38,17 @@ def script_editor(studio: Studio, draft: Draft) -> gr.HTML:
 
     def split_lines(asked: Any) -> dict[str, Any]:
         """The rows with those that are too long for the checkpoint cut up: all of them, or the one that is named."""
-        only = _asked(asked, "row", str, "")
+        only, most = _asked(asked, "row", str, ""), studio.line_words or sys.maxsize
+        try:
+            before = Draft.read({"lines": _asked(asked, "lines", list, [])}).rows
+        except StudioError as problem:
+            return {"problem": str(problem)}
         rows: list[Row | None] = []
-        for row in _rows(asked):
-            long = row is not None and len(row.text.split()) > studio.line_words and only in ("", row.id)
-            rows += _pieces(row, studio.line_words) if row and long else [row]
+        for row in before:
+            long = row is not None and len(row.text.split()) > most and only in ("", row.id)
+            rows += _pieces(row, most) if row and long else [row]
+        if len(rows) > MAX_ROWS:
+            return {"problem": f"That would be {len(rows)} lines; at most {MAX_ROWS} are taken. Leave some text out."}
         return {"lines": [_json(row) for row in rows]}
 
     def own_voices(asked: Any) -> list[dict[str, Any]]:

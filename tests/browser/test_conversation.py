@@ -11,7 +11,18 @@ import soundfile
 from playwright.sync_api import Page, Route, expect
 
 from studio.presets import load_presets
-from tests.browser.steps import add_voice, choose_preset, fact, fill_script, generate, lines, status, upload_voice, wav
+from tests.browser.steps import (
+    TWO_FRAMES,
+    add_voice,
+    choose_preset,
+    fact,
+    fill_script,
+    generate,
+    lines,
+    status,
+    upload_voice,
+    wav,
+)
 
 PRESETS = load_presets()
 VOICES = Path(__file__).parent.parent.parent / "assets" / "voices"
@@ -423,19 +434,16 @@ def test_a_voice_added_while_the_page_is_still_asking_for_the_others_stays_in_th
         held.append(route) if "own_voices" in (route.request.post_data or "") else route.continue_()
 
     studio.route("**/component_server**", hold)
-    studio.reload()
-    expect(studio.locator(".hs-row textarea").first).to_be_visible()
+    with studio.expect_request(lambda request: "own_voices" in (request.post_data or "")):
+        studio.reload()
     with_new = """() => {
       const made = { id: "own:new", name: "Newcomer", seconds: 3, transcript: "Hello.", outline: [0.5], notes: [] };
       dispatchEvent(new CustomEvent("higgs-studio:voices", { detail: { voices: [made], own: [made.id] } }));
     }"""
-    studio.wait_for_function("() => HiggsStudio.Editor.state().own !== undefined")
     studio.evaluate(with_new)
-    assert held
-    with studio.expect_response(lambda answer: "component_server" in answer.url):
-        for route in held:
-            route.continue_()
-    studio.wait_for_timeout(300)  # for what must not happen
+    with studio.expect_response(lambda answer: "own_voices" in (answer.request.post_data or "")):
+        held[0].continue_()
+    studio.evaluate(TWO_FRAMES)
     expect(studio.get_by_label("Voice of speaker 1").locator("option", has_text="Newcomer")).to_have_count(1)
 
 

@@ -430,26 +430,32 @@ window.HiggsStudio.Editor = (() => {
   /* ---- lines longer than the checkpoint speaks reliably ---- */
 
   const wordsOf = (line) => (line.divider ? 0 : line.text.split(/\s+/).filter(Boolean).length);
-  const isLong = (line) => lineWords > 0 && wordsOf(line) > lineWords;
+  const longLines = () => (lineWords && draft.way === "lines" ? draft.lines.filter((line) => wordsOf(line) > lineWords) : []);
 
   function showLong() {
-    const long = draft.lines.filter(isLong);
-    script.splitAll.hidden = long.length < 2;
-    script.splitAll.textContent = `Split ${long.length} long lines`;
-    const ids = new Set(long.map((line) => line.id));
+    const long = new Map(longLines().map((line) => [line.id, wordsOf(line)]));
+    script.splitAll.hidden = long.size < (text === null ? 2 : 1); // a row has a button of its own
+    script.splitAll.textContent = `Split ${long.size} long ${long.size === 1 ? "line" : "lines"}`;
     for (const hint of script.rows.querySelectorAll(".hs-long")) {
-      const id = hint.closest(".hs-row").dataset.id;
-      hint.hidden = !ids.has(id);
-      if (!hint.hidden) hint.firstChild.textContent = `${wordsOf(lineOf(id))} words; beyond ${lineWords} this checkpoint loses some.`;
+      const words = long.get(hint.closest(".hs-row").dataset.id);
+      hint.hidden = !words;
+      if (words) hint.firstChild.textContent = `${words} words; beyond ${lineWords} this checkpoint loses some.`;
     }
   }
 
   /* Cut one row, or all that are too long, into rows of the same speaker. */
   async function split(id = "") {
-    const before = draft;
-    const answer = await link.server.split_lines({ lines: draft.lines, row: id });
-    if (draft !== before) return; // something else came first
-    change({ ...draft, lines: identified(answer.lines) });
+    const sent = JSON.stringify(draft.lines);
+    let answer;
+    try {
+      answer = await link.server.split_lines({ lines: draft.lines, row: id });
+    } catch {
+      answer = { problem: "The studio did not answer. Try again." };
+    }
+    if (answer.problem) return notice(answer.problem);
+    if (JSON.stringify(draft.lines) !== sent) return; // something was typed meanwhile
+    notice("");
+    change({ ...draft, lines: identified(answer.lines) }, true);
     if (id) focusRow(draft.lines.findIndex((line) => line.id === id));
   }
 
@@ -574,6 +580,7 @@ window.HiggsStudio.Editor = (() => {
     script.plainTab.setAttribute("aria-pressed", asText);
     script.rowsTab.setAttribute("aria-pressed", !asText);
     if (!asText) showProblem("");
+    showLong();
   }
 
   /* Read the plain script; true when it could be read, and the rows are in step then. */
