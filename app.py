@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -20,6 +21,7 @@ except ImportError:
 
 from studio.checkpoints import CHECKPOINTS, find_checkpoint, locate, tokenizer_of
 from studio.errors import StudioError
+from studio.serve.port import chosen_port, taken
 from studio.settings import add_engine_arguments, engine_options
 from studio.workspace import Workspace
 
@@ -31,7 +33,7 @@ def _arguments() -> argparse.Namespace:
         "--data",
         type=Path,
         default=os.environ.get("HIGGS_DATA") or "~/.cache/higgs-studio",
-        help="where visitors' voices and results are kept for a day (HIGGS_DATA)",
+        help="where visitors' voices and results are kept for a day, and projects for two weeks (HIGGS_DATA)",
     )
     parser.add_argument(
         "--voices",
@@ -46,14 +48,18 @@ def _arguments() -> argparse.Namespace:
         help="X-Codec2 for the codec lab: xcodec2-mini (bundled, if it is there), xcodec2, a directory, or "
         "OWNER/NAME@COMMIT (HIGGS_XCODEC2)",
     )
-    started_here = __name__ == "__main__"
-    return parser.parse_args() if started_here else parser.parse_args([])
+    return parser.parse_args() if STARTED_HERE else parser.parse_args([])
 
 
+STARTED_HERE = __name__ == "__main__"
 PROJECTS_KEPT_SECONDS = 14 * 24 * 3600.0
 
 try:  # what is missing is said at once: torch and Gradio take seconds to import
     settings = _arguments()
+    server_name = os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1"
+    if not os.environ.get("GRADIO_SERVER_PORT"):
+        os.environ.pop("GRADIO_SERVER_PORT", None)  # an empty one counts as none; Gradio would fail on it
+    port = chosen_port(os.environ.get("GRADIO_SERVER_PORT", ""), server_name, print) if STARTED_HERE else None
     data = settings.data.expanduser()
     checkpoint = find_checkpoint(settings.checkpoint, "generation")
     tokenizer = tokenizer_of(checkpoint, settings.tokenizer)
@@ -191,15 +197,17 @@ except StudioError as problem:
     sys.exit(f"Higgs Studio: {problem}")
 demo: gr.Blocks = build_page(studio)
 
-if __name__ == "__main__":
-    server_name = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
-    demo.queue(default_concurrency_limit=4, max_size=64).launch(
-        max_file_size=UPLOAD_LIMIT,
-        show_error=False,
-        ssr_mode=False,  # its proxy would not pass our own routes on
-        run_history=False,  # visitors' voices do not belong into a browser's history
-        footer_links=["api", "settings"],
-        app_kwargs=web_parts(
+if STARTED_HERE:
+    served = demo.queue(default_concurrency_limit=4, max_size=64)
+    options: dict[str, Any] = {
+        "server_name": server_name,
+        "server_port": port,
+        "max_file_size": UPLOAD_LIMIT,
+        "show_error": False,
+        "ssr_mode": False,  # its proxy would not pass our own routes on
+        "run_history": False,  # visitors' voices do not belong into a browser's history
+        "footer_links": ["api", "settings"],
+        "app_kwargs": web_parts(
             (readings, projects),
             studio.jobs.live,
             server_name,
@@ -207,4 +215,8 @@ if __name__ == "__main__":
             _speech_api().routes(),
         ),
         **look(),
-    )
+    }
+    try:
+        served.launch(**options)
+    except OSError as problem:  # somebody else was quicker
+        sys.exit(f"Higgs Studio: {taken(port) if port else problem}")

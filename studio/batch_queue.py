@@ -236,11 +236,7 @@ def _key(item: BatchItem, sampling: Sampling, form: SoundForm) -> str:
 def _spoken(item: BatchItem, voices: VoiceLibrary, speak: Speak, sampling: Sampling) -> Iterator[Progress | Reading]:
     chosen = sampling.with_seed(item.seed) if item.seed is not None else sampling.for_line(item.number)
     (conversation,) = item.draft.conversations(voices)
-    by_id = {row.id: row for row in item.draft.rows if row}
-    seeds = {
-        (0, index): seed for index, line in enumerate(conversation.lines) if (seed := by_id[line.row].seed) is not None
-    }
-    request = SpeechRequest((conversation,), chosen, item.draft.way, seeds=seeds)
+    request = SpeechRequest((conversation,), chosen, item.draft.way, seeds=item.draft.seeds)
     for step in speak(request):
         if isinstance(step, Progress):
             yield step

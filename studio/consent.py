@@ -15,6 +15,7 @@ NEEDED = (
     "Say whose voice it is, who says so, and what it may be used for: a voice is only spoken with when its owner "
     "agreed."
 )
+PARTS = {"whose": "whose voice", "said_by": "who says so", "statement": "what it may be used for"}
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,9 @@ class Consent:
         for name, what in (("whose", "Whose voice it is"), ("said_by", "Who says so")):
             check_length(values[name], what, MAX_NAME_CHARACTERS)
         check_length(values["statement"], "The statement", MAX_STATEMENT_CHARACTERS)
-        if not all(speakable(values[name]) for name in ("whose", "said_by", "statement")):
-            raise BadConversation(NEEDED)
+        missing = [f"{what} ({name})" for name, what in PARTS.items() if not speakable(values[name])]
+        if missing:
+            raise BadConversation(f"{NEEDED} Missing: {', '.join(missing)}.")
         _check_date(values["date"])
         if not SHA256.fullmatch(values["recording"]):
             raise BadConversation("The fingerprint of the spoken statement is no SHA-256. Attach the recording again.")
@@ -67,7 +69,8 @@ def _check_date(text: str) -> None:
     except ValueError:
         day = None
     if day is None:
-        raise BadConversation("Give the day on which it was said as year-month-day, for example 2026-03-31.")
+        given = f", not “{text[:40]}”" if text else ""
+        raise BadConversation(f"Give the day on which it was said as year-month-day, for example 2026-03-31{given}.")
     if day > datetime.now(UTC).date() + timedelta(days=1):  # it may be tomorrow where the speaker lives
         raise BadConversation(f"{text} is in the future: consent must have been given before the voice is used.")
 

@@ -112,9 +112,10 @@ class Conversation:
 
     def _check_line(self, line: Line, number: int) -> None:
         if not 0 <= line.speaker < len(self.speakers):
+            cast = ", ".join(f"{index} is {speaker.name}" for index, speaker in enumerate(self.speakers))
             raise BadConversation(
-                f"Line {number} is spoken by [SPEAKER{line.speaker}], but the cast ends at "
-                f"[SPEAKER{len(self.speakers) - 1}]. Choose a speaker for it or add one."
+                f"Line {number} is given to speaker {line.speaker}, who is not in the cast. Speakers count from 0: "
+                f"{cast}. Give the line to one of them, or add a speaker."
             )
         if not speakable(line.text):
             raise BadConversation(f"Line {number} has nothing to speak: “{line.text[:40]}”. Type words, or remove it.")
@@ -125,7 +126,7 @@ class Conversation:
         if reference and reference.audio is None and reference.codes is None:
             raise BadConversation(
                 f"The recording “{reference.file_name}” for {speaker.name} is not here. "
-                "Add it under “Add a voice”, then choose it in the cast."
+                f"Add it as a voice, then choose that voice for {speaker.name}."
             )
 
     def _notes(self) -> list[str]:

@@ -11,6 +11,7 @@ another conversation with the same cast and scene: all of them are spoken in one
 
 An `id` lets takes keep to their line while lines move, a `seed` is kept by that line alone, `context` is how many
 earlier lines stand before each in the prompt, and `system` (rarely) is another system text than the model's own.
+Every field with its type, default and range: docs/conversation-object.md.
 """
 
 import re
@@ -37,6 +38,7 @@ TYPES = {
     **{"scene": str, "way": str, "references": str, "speakers": list},
     **{"lines": list, "context": int, "system": str},
 }
+NEEDED = ("speakers", "lines")  # where it is to be spoken as it stands: half-typed ones may lack them
 ROW_ID = re.compile(r"[0-9a-z]{0,16}")
 
 
@@ -68,14 +70,19 @@ class Draft:
     context: int = 0  # earlier lines in the prompt of each
 
     @classmethod
-    def read(cls, data: Any, source: str = "The conversation") -> "Draft":
+    def read(cls, data: Any, source: str = "The conversation", needed: Sequence[str] = ()) -> "Draft":
         """Read a draft from JSON.
+
+        Args:
+            data: The object.
+            source: How messages call it.
+            needed: Keys that must be there (`NEEDED`); without them the others have defaults, too.
 
         Raises:
             BadSetting: a key does not exist or holds the wrong thing; the message names source and key.
             BadConversation: a name, a description or the scene is too long.
         """
-        values = keys(data, TYPES, source)
+        values = keys(data, TYPES, source, needed)
         speakers = tuple(
             _speaker(item, f"{source}, speaker {number}") for number, item in enumerate(values.get("speakers", []), 1)
         )
@@ -155,6 +162,17 @@ class Draft:
         return [tuple(lines) for lines in groups if lines]
 
     @property
+    def seeds(self) -> dict[tuple[int, int], int]:
+        """The seeds that single lines have of their own, by conversation and line, as `SpeechRequest` takes them."""
+        by_number = {number: row.seed for number, row in enumerate(filter(None, self.rows), 1)}
+        return {
+            (index, place): seed
+            for index, lines in enumerate(self.groups)
+            for place, line in enumerate(lines)
+            if (seed := by_number[line.number]) is not None
+        }
+
+    @property
     def names(self) -> list[str]:
         """What the speakers are called; "Speaker 2" who has no name."""
         return [speaker["name"].strip() or f"Speaker {number}" for number, speaker in enumerate(self.speakers, 1)]
@@ -171,7 +189,10 @@ class Draft:
     def _cast(self, speaker: Mapping[str, str], name: str, voices: VoiceLibrary) -> Speaker:
         if speaker["kind"] == "reference":
             if not speaker["reference"]:
-                raise BadConversation(f"{name} has no voice yet. Choose one in the cast, or let the model choose.")
+                raise BadConversation(
+                    f"{name} has no voice yet: a reference voice needs its id (reference). Choose one in the cast, or "
+                    "let the model choose."
+                )
             return Speaker(name, Voice(reference=voices.find(speaker["reference"]).reference))
         return Speaker(name, Voice(speaker["description"].strip() if speaker["kind"] == "described" else ""))
 
@@ -229,6 +250,6 @@ def _row(item: Any, source: str) -> Row | None:
     if values.get("divider"):
         return None
     if not ROW_ID.fullmatch(values.get("id", "")):
-        raise BadSetting(f"{source}: id must be at most 16 digits and small letters.")
+        raise BadSetting(f"{source}: id must be at most 16 digits and small letters, not {values['id'][:40]!r}.")
     seed = whole(values["seed"], HIGHEST_SEED, f"{source}: seed") if "seed" in values else None
     return Row(values.get("speaker", 0), values.get("text", ""), values.get("id", ""), seed)

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from studio.draft import Draft
+from studio.draft import NEEDED, Draft
 from studio.errors import BadSetting
 from studio.sampling import Sampling
+from studio.strict_json import keys
 
 FOLDER = Path(__file__).parent.parent / "presets"
+TYPES = {"title": str, "about": str, "conversation": dict, "sampling": dict}
 
 
 @dataclass(frozen=True)
@@ -35,18 +37,13 @@ class Preset:
             raise BadSetting(f"There is no preset file {path}. There are: {', '.join(_names())}.") from None
         except (OSError, ValueError, RecursionError) as problem:
             raise BadSetting(f"{path.name}: this is not JSON that can be read ({problem}).") from None
-        keys = ("title", "about", "conversation", "sampling")
-        if not isinstance(data, dict) or not isinstance(data.get("title"), str):
-            raise BadSetting(f"{path.name}: there must be an object with {', '.join(keys)}.")
-        for key in data:
-            if key not in keys:
-                raise BadSetting(f"{path.name}: there is no key {key!r}. There are: {', '.join(keys)}.")
-        sampling = data.get("sampling", {})
+        values = keys(data, TYPES, path.name, ("title", "conversation"))
+        sampling = values.get("sampling", {})
         checked = Sampling.from_dict(sampling, f"{path.name}, sampling")
         return cls(
-            data["title"],
-            str(data.get("about", "")),
-            Draft.read(data.get("conversation"), f"{path.name}, conversation"),
+            values["title"],
+            values.get("about", ""),
+            Draft.read(values["conversation"], f"{path.name}, conversation", NEEDED),
             checked,
             checked.seed if "seed" in sampling else None,
         )

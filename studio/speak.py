@@ -1,4 +1,9 @@
-"""Speak a preset without a page: `python -m studio.speak presets/1-two-friends.json -o out.wav`.
+"""Speak without a page: a preset, or a script of your own.
+
+    python -m studio.speak presets/1-two-friends.json -o out/friends.wav
+    python -m studio.speak --text "Alma: Good morning." -o out/morning.wav
+    python -m studio.speak script.txt --voice Ada=clara --voice "Ben=described: an old man" -o out/scene.wav
+    echo "Good morning." | python -m studio.speak - --voice alma -o out/morning.wav
 
 Prints the facts as JSON. The same engine, prompt and codec as the page's.
 """
@@ -8,27 +13,61 @@ import json
 import os
 import sys
 import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from studio.audio import write_wav
 from studio.checkpoints import find_checkpoint, locate
-from studio.errors import BadSetting, StudioError
+from studio.draft import Draft, Row
+from studio.errors import BadConversation, BadSetting, StudioError
 from studio.presets import Preset
-from studio.sampling import fresh_seed
+from studio.sampling import Sampling, fresh_seed
+from studio.script_files.reading import read_script_file, read_script_text
 from studio.settings import add_engine_arguments, engine_options
 from studio.speech import SpeechRequest, readings_of
 from studio.takes import Reading
+from studio.text import WORDS_OF_A_LINE, pieces_of_words
 from studio.voice_library import VoiceLibrary
+from studio.voices import MAX_NAME_CHARACTERS
 from studio.workspace import Workspace
 
 VOICES = Path(__file__).parent.parent / "assets" / "voices"
+STANDARD_INPUT = "-"
+SMART, DESCRIBED = "smart", "described:"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be spoken."""
+
+    draft: Draft
+    sampling: Sampling = Sampling()  # noqa: RUF009  a frozen value
+    seed: int | None = None  # of a preset that is about this very seed
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m studio.speak", description=__doc__)
-    parser.add_argument("preset", type=Path, help="a preset file, for example presets/1-two-friends.json")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="the WAV file to write")
+    parser = argparse.ArgumentParser(
+        prog="python -m studio.speak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "source",
+        nargs="?",
+        help="a preset (.json), or a script: a file (.txt, .srt, .csv, .docx …), or - for standard input",
+    )
+    source.add_argument(
+        "--text", action="append", metavar="LINE", help="a line of a script, “Alma: Good morning.”; may come again"
+    )
+    parser.add_argument(
+        "--voice",
+        action="append",
+        default=[],
+        metavar="NAME=VOICE",
+        help="who of a script speaks how: Alma=bundled:clara, “Ben=described: an old man”, or Ben=smart (the model's "
+        "choice); without NAME= it is for everybody else. Whoever is called like a bundled voice has that voice",
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the WAV file to write; its folder is made")
     parser.add_argument("--seed", type=int, help="the same seed gives the same speech; without one, one is drawn")
     add_engine_arguments(parser)
     chosen = parser.parse_args(arguments)
@@ -50,14 +89,14 @@ def main(arguments: list[str] | None = None) -> int:
 def _speak(chosen: argparse.Namespace) -> tuple[list[Reading], int]:
     if chosen.output.suffix.lower() != ".wav":
         raise BadSetting(f"What is written is a WAV file. Give a name that ends in .wav, not {chosen.output.name}.")
-    if not chosen.output.parent.is_dir() or chosen.output.is_dir():
-        raise BadSetting(f"{chosen.output} is no file that can be written. Give a name in a folder that exists.")
-    preset = Preset.read(chosen.preset)
-    with tempfile.TemporaryDirectory() as folder:
-        conversations = preset.draft.conversations(VoiceLibrary(VOICES, Workspace(Path(folder))))
-    seeds = (chosen.seed, preset.seed, fresh_seed())
-    sampling = preset.sampling.with_seed(next(seed for seed in seeds if seed is not None))
     checkpoint = find_checkpoint(chosen.checkpoint, "generation")
+    with tempfile.TemporaryDirectory() as folder:
+        library = VoiceLibrary(VOICES, Workspace(Path(folder)))
+        wanted = _wanted(chosen, library, checkpoint.line_words or WORDS_OF_A_LINE)
+        conversations = wanted.draft.conversations(library)
+    seeds = (chosen.seed, wanted.seed, fresh_seed())
+    sampling = wanted.sampling.with_seed(next(seed for seed in seeds if seed is not None))
+    _make_place(chosen.output)
     locate(checkpoint)  # a missing one is said at once: torch, which comes next, takes seconds to import
     from studio.engine.local import LocalEngine
 
@@ -66,11 +105,104 @@ def _speak(chosen: argparse.Namespace) -> tuple[list[Reading], int]:
         **engine_options(chosen),
         say=lambda text: print(text, file=sys.stderr),
     )
-    request = SpeechRequest(tuple(conversations), sampling, preset.draft.way, context=preset.draft.context)
+    draft = wanted.draft
+    request = SpeechRequest(tuple(conversations), sampling, draft.way, context=draft.context, seeds=draft.seeds)
     for step in engine.speak(request):
         if isinstance(step, tuple):
             return readings_of(request, step), engine.peak_memory_bytes
     raise AssertionError("the engine ends with what was heard")
+
+
+def _make_place(output: Path) -> None:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        writable = not output.is_dir() and os.access(output.parent, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise BadSetting(f"{output} is no file that can be written. Give another name.")
+
+
+def _wanted(chosen: argparse.Namespace, library: VoiceLibrary, most_words: int) -> Wanted:
+    """A preset as it stands, or a script with the voices that were asked for."""
+    if chosen.source and chosen.source != STANDARD_INPUT and Path(chosen.source).suffix.lower() == ".json":
+        if chosen.voice:
+            raise BadSetting("--voice is for scripts: a preset names its voices itself.")
+        preset = Preset.read(Path(chosen.source))
+        return Wanted(preset.draft, preset.sampling, preset.seed)
+    asked = dict(_asked(words) for words in chosen.voice)
+    everybody = asked.pop("", "")
+    voices = {name: _voice(voice, library) for name, voice in asked.items()}
+    cast = Draft.read({"speakers": [{"name": name} | voice for name, voice in voices.items()]}, "--voice")
+    script = _script(chosen, cast)
+    unheard = [name for name in asked if name.casefold() not in {known.casefold() for known in script.names}]
+    if unheard:
+        raise BadSetting(
+            f"--voice: nobody called “{unheard[0]}” speaks in the script. There are: {', '.join(script.names)}."
+        )
+    others = _voice(everybody, library) if everybody else {}
+    by_name = {voice.name.casefold(): {"kind": "reference", "reference": key} for key, voice in library.bundled.items()}
+    named = {name.casefold() for name in asked}
+    speakers = tuple(
+        speaker if name.casefold() in named else speaker | (others or by_name.get(name.casefold(), {}))
+        for name, speaker in zip(script.names, script.speakers, strict=True)
+    )
+    draft = _cut(replace(script, speakers=speakers), most_words)
+    voiced = ", ".join(f"{name} ({draft.voice_of(index)})" for index, name in enumerate(draft.names))
+    print(f"Speaking: {voiced}. Another voice: --voice NAME=VOICE.", file=sys.stderr)
+    return Wanted(draft)
+
+
+def _asked(words: str) -> tuple[str, str]:
+    """Who, and in which voice; nobody in particular where there is no name."""
+    name, equals, voice = words.partition("=")
+    name, voice = (name, voice) if equals else ("", name)
+    if not voice.strip() or (equals and not name.strip()) or len(name) > MAX_NAME_CHARACTERS:
+        raise BadSetting(f"--voice must be NAME=VOICE, for example Alma=bundled:clara, not “{words[:60]}”.")
+    return " ".join(name.split()), voice.strip()
+
+
+def _voice(voice: str, library: VoiceLibrary) -> dict[str, str]:
+    """A voice as a draft has it: by its id or name, in words, or the model's choice."""
+    if voice.casefold() == SMART:
+        return {"kind": "smart"}
+    if voice.casefold().startswith(DESCRIBED):
+        return {"kind": "described", "description": voice[len(DESCRIBED) :].strip()}
+    by_name = {known: key for key, one in library.bundled.items() for known in (key.casefold(), one.name.casefold())}
+    if voice.casefold() not in by_name:
+        raise BadSetting(
+            f"--voice: there is no voice “{voice[:60]}”. Take {', '.join(library.bundled)}, “described: an old man”, "
+            "or smart (the model's choice)."
+        )
+    return {"kind": "reference", "reference": by_name[voice.casefold()]}
+
+
+def _script(chosen: argparse.Namespace, cast: Draft) -> Draft:
+    if chosen.text:
+        return read_script_text("\n".join(chosen.text), cast).draft
+    if chosen.source == STANDARD_INPUT:
+        try:
+            return read_script_text(sys.stdin.read(), cast).draft
+        except UnicodeDecodeError:
+            raise BadConversation("What comes by standard input is no text. Send it as UTF-8.") from None
+    path = Path(chosen.source)
+    if not path.is_file():
+        raise BadSetting(f"There is no file “{chosen.source[:200]}”. A text is spoken with --text.")
+    return read_script_file(path, cast).draft
+
+
+def _cut(draft: Draft, most_words: int) -> Draft:
+    """The same with lines that are not longer than the checkpoint speaks reliably."""
+    rows: list[Row | None] = []
+    for row in draft.rows:
+        pieces = pieces_of_words(row.text, most_words) if row else []
+        rows += [replace(row, text=piece, id="") for piece in pieces] if row and len(pieces) > 1 else [row]
+    if len(rows) > len(draft.rows):
+        print(
+            f"note  Lines of more than {most_words} words are spoken in pieces: longer ones come out less reliably.",
+            file=sys.stderr,
+        )
+    return replace(draft, rows=tuple(rows)).with_ids()
 
 
 def _write(readings: list[Reading], output: Path) -> list[Path]:

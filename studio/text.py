@@ -9,6 +9,7 @@ MAX_CONVERSATION_CHARACTERS = 10_000
 SECONDS_PER_BYTE = 0.075  # of UTF-8 text at an ordinary pace: 13 Latin letters, or 4 Han characters, a second
 SECONDS_PER_DIGIT = 0.25  # a digit is spoken as a word
 CONTROL_TOKEN = re.compile(r"<\|[^|<>\s]{1,60}\|>")
+WORDS_OF_A_LINE = 60  # where nobody has measured how long a line a checkpoint speaks reliably
 SENTENCE_END, CLAUSE_END = re.compile(r"[.!?…][\"'”’)\]]*$"), re.compile(r"[,;:–—]$")
 
 

@@ -64,8 +64,11 @@ def test_lines_are_tagged_as_soon_as_something_must_tell_speakers_apart(speakers
         (spoken((0, "Hello."), speakers=()), "There is nobody to speak. Add a speaker."),
         (spoken((0, "Hi."), speakers=(ALMA,) * 9), f"There are 9 speakers; at most {MAX_SPEAKERS}"),
         (spoken(*[(0, "Hi.")] * 401), f"There are 401 lines; at most {MAX_LINES}"),
-        (spoken((0, "Hi."), (2, "Who?")), r"Line 2 is spoken by \[SPEAKER2\], but the cast ends at \[SPEAKER1\]"),
-        (spoken((-1, "Hi.")), r"Line 1 is spoken by \[SPEAKER-1\]"),
+        (
+            spoken((0, "Hi."), (2, "Who?")),
+            "Line 2 is given to speaker 2, who is not in the cast. Speakers count from 0: 0 is Alma, 1 is Bruno.",
+        ),
+        (spoken((-1, "Hi.")), "Line 1 is given to speaker -1, who is not in the cast"),
         (spoken((0, "Hi."), (1, "…?!")), "Line 2 has nothing to speak: “…\\?!”"),
         (spoken((0, "👋")), "Line 1 has nothing to speak"),
         (spoken((0, "word " * 20_000)), "The script has 99,999 characters; at most 10,000"),
@@ -74,7 +77,7 @@ def test_lines_are_tagged_as_soon_as_something_must_tell_speakers_apart(speakers
         (spoken((0, "Hi."), speakers=(Speaker("Al", Voice("x" * 2_001)),)), "The voice of Al has 2,001 characters"),
         (
             spoken((0, "Hi."), speakers=(Speaker("Al", Voice(reference=Reference("me.wav", "Hi."))),)),
-            "The recording “me.wav” for Al is not here. Add it under “Add a voice”",
+            "The recording “me.wav” for Al is not here. Add it as a voice, then choose that voice for Al.",
         ),
     ],
 )

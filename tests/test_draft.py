@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from studio.conversation import QUIET_ROOM, Conversation, Line, Scene, Speaker
-from studio.draft import Draft, Row, draft_of, same_ids
+from studio.draft import NEEDED, Draft, Row, draft_of, same_ids
 from studio.errors import BadConversation, BadSetting, StudioError
 from studio.voice_library import VoiceLibrary
 from studio.voices import Voice
@@ -50,21 +50,22 @@ def test_what_is_absent_has_a_default():
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (None, "p.json: there must be an object with scene, way"),
-        ([], "p.json: there must be an object"),
-        ({"scenes": ""}, "p.json: there is no key 'scenes'. There are: scene, way"),
-        ({"scene": 5}, "p.json: scene must be a str, not int"),
-        ({"lines": {}}, "p.json: lines must be a list, not dict"),
+        (None, "p.json must be an object, not null. Its keys, all optional: scene, way"),
+        ([], "p.json must be an object, not a list"),
+        ({"scenes": ""}, r"p.json: there is no key 'scenes'. Do you mean 'scene'\? Its keys, all optional: scene, way"),
+        ({"x": ""}, "p.json: there is no key 'x'. Its keys, all optional: scene, way"),
+        ({"scene": 5}, r"p.json: scene must be text, not a whole number \(5\)"),
+        ({"lines": {}}, "p.json: lines must be a list, not an object"),
         ({"way": "song"}, "p.json: way must be one of lines, breath, not 'song'"),
         ({"references": "up"}, "p.json: references must be one of turns, scene, not 'up'"),
         ({"speakers": [{}, {"kind": "robot"}]}, "p.json, speaker 2: kind must be one of smart, described, reference"),
         ({"speakers": [{"voice": ""}]}, "p.json, speaker 1: there is no key 'voice'"),
-        ({"speakers": ["Alma"]}, "p.json, speaker 1: there must be an object"),
+        ({"speakers": ["Alma"]}, r"p.json, speaker 1 must be an object, not text \('Alma'\). Its keys, all"),
         ({"speakers": [{}] * 9}, "p.json: there are 9 speakers; at most 8"),
-        ({"lines": [{}, {"speaker": "0"}]}, "p.json, line 2: speaker must be a int, not str"),
-        ({"lines": [{"speaker": True}]}, "p.json, line 1: speaker must be a int, not bool"),
-        ({"lines": [{"text": None}]}, "p.json, line 1: text must be a str, not NoneType"),
-        ({"lines": [{"id": "../x"}]}, "p.json, line 1: id must be at most 16 digits and small letters"),
+        ({"lines": [{}, {"speaker": "0"}]}, "p.json, line 2: speaker must be a whole number, not text"),
+        ({"lines": [{"speaker": True}]}, "p.json, line 1: speaker must be a whole number, not true"),
+        ({"lines": [{"text": None}]}, "p.json, line 1: text must be text, not null"),
+        ({"lines": [{"id": "../x"}]}, "p.json, line 1: id must be at most 16 digits and small letters, not '../x'"),
         ({"lines": [{"seed": -1}]}, "p.json, line 1: seed must be between 0 and"),
         ({"context": 9}, "p.json: context must be between 0 and 8, not 9"),
         ({"lines": [{}] * 1_001}, "p.json: there are 1001 lines; at most 1000"),
@@ -73,6 +74,25 @@ def test_what_is_absent_has_a_default():
 def test_a_wrong_key_is_named_with_its_place(data: Any, words: str):
     with pytest.raises(BadSetting, match=words):
         Draft.read(data, "p.json")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ([], "must be an object, not a list. Required: speakers, lines. Optional: scene, way, references, context"),
+        ({}, "p.json: speakers is missing. Required: speakers, lines"),
+        ({"speakers": []}, "p.json: lines is missing"),
+        ({"speekers": []}, r"p.json: there is no key 'speekers'. Do you mean 'speakers'\? Required: speakers, lines"),
+    ],
+)
+def test_what_is_to_be_spoken_as_it_stands_must_have_speakers_and_lines(data: Any, words: str):
+    with pytest.raises(BadSetting, match=words):
+        Draft.read(data, "p.json", NEEDED)
+
+
+def test_seeds_of_single_lines_are_known_by_conversation_and_line():
+    rows = [{"text": "A.", "seed": 5}, {"text": " ", "seed": 6}, {"text": "B."}, {"divider": True}, FULL["lines"][2]]
+    assert Draft.read(FULL | {"lines": rows}).seeds == {(0, 0): 5, (1, 0): 7}
 
 
 def test_dividers_begin_conversations_with_the_same_cast(voices: VoiceLibrary):
@@ -103,9 +123,10 @@ def test_a_description_counts_only_where_the_kind_says_so(voices: VoiceLibrary):
         ({"lines": []}, "There is nothing to speak yet"),
         ({"lines": [{"text": " "}, {"divider": True}]}, "There is nothing to speak yet"),
         ({"speakers": []}, "There is nobody to speak"),
-        ({"lines": [{"text": "Hi."}, {"speaker": 5, "text": "Hi."}]}, r"Line 2 is spoken by \[SPEAKER5\]"),
+        ({"lines": [{"text": "Hi."}, {"speaker": 5, "text": "Hi."}]}, "Line 2 is given to speaker 5, who is not"),
         ({"lines": [{"text": "\u200b"}]}, "Line 1 has nothing to speak"),
-        ({"speakers": [{"name": "Al", "kind": "reference"}]}, "Al has no voice yet. Choose one in the cast"),
+        ({"speakers": [{"name": "Al", "kind": "reference"}]}, "Al has no voice yet: a reference voice needs its id"),
+        ({"speakers": [{"kind": "reference", "reference": "alma"}]}, "no voice “alma”. Those .*: bundled:alma,"),
         ({"speakers": [{"kind": "reference", "reference": "own:gone"}]}, "voice is no longer here"),
         ({"lines": [{"text": "word " * 1_900}, {"divider": True}] * 2}, "The script has 19,001 characters"),
     ],

@@ -86,7 +86,7 @@ def test_it_is_written_as_it_is_read():
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ([], "M: there must be an object with gains_db, loudness_lufs, join_seconds"),
+        ([], "M must be an object, not a list. Its keys, all optional: gains_db, loudness_lufs, join_seconds"),
         ({"gain": 1}, "M: there is no key 'gain'"),
         ({"gains_db": ["loud"]}, "M: A speaker's gain must be between -24 and 12 dB, not 'loud'"),
         ({"gains_db": [13.0]}, "M: A speaker's gain must be between -24 and 12 dB, not 13.0"),

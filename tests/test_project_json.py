@@ -65,7 +65,7 @@ TAKE = ("takes", 0)
         ((*TAKE, "rows"), ["r1", "r1"], "P, take 1: rows must name the lines it speaks, each once"),
         ((*TAKE, "rows"), [["r1"]], "P, take 1: rows: ids of lines"),
         ((*TAKE, "asked"), {"text": ""}, "P, take 1, asked: voice is missing"),
-        ((*TAKE, "starred"), 1, "P, take 1: starred must be a bool"),
+        ((*TAKE, "starred"), 1, "P, take 1: starred must be true or false, not a whole number"),
         ((*TAKE, "stop"), "tired", "P, take 1: stop must be one of"),
         ((*TAKE, "prompt_tokens"), -1, "P, take 1: prompt_tokens must be between 0"),
         ((*TAKE, "compute_seconds"), float("nan"), "P, take 1: compute_seconds must be between 0"),

@@ -1,5 +1,6 @@
 """The command speaks a preset into a WAV and tells the facts, or says in one sentence why not."""
 
+import io
 import json
 import subprocess
 import sys
@@ -10,7 +11,10 @@ import pytest
 from studio import speak
 from studio.audio import read_wav
 from studio.engine.local import LocalEngine
+from studio.errors import BadConversation
 from studio.presets import FOLDER
+from studio.speech import SpeechRequest
+from studio.voices import Voice
 
 ROOT = Path(__file__).parent.parent
 SMART = str(FOLDER / "2-smart-voice.json")
@@ -104,10 +108,135 @@ def test_a_place_that_cannot_be_written_is_said_before_anything_is_spoken(
 ):
     monkeypatch.setattr(LocalEngine, "load", lambda *_, **__: pytest.fail("the weights were loaded"))
     (tmp_path / "folder.wav").mkdir()
-    for out in (tmp_path / "nowhere" / "out.wav", tmp_path / "folder.wav"):
-        assert "is no file that can be written. Give a name in a folder that exists" in refusal(
-            capsys, SMART, "-o", str(out)
-        )
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file" / "out.wav", tmp_path / "folder.wav"):
+        assert "is no file that can be written. Give another name" in refusal(capsys, SMART, "-o", str(out))
+
+
+@pytest.mark.usefixtures("loaded")
+def test_the_folder_of_the_output_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "out" / "new" / "hello.wav"
+    assert speak.main([preset(tmp_path, "Hello."), "-o", str(out)]) == 0
+    assert read_wav(out).duration_seconds > 0.2
+    capsys.readouterr()
+
+
+# ---- scripts of one's own ----
+
+
+class Asked:
+    """What the engine was asked to speak, when it would have begun."""
+
+    request: SpeechRequest
+
+    @classmethod
+    def load(cls, *_: object, **__: object) -> "Asked":
+        return cls()
+
+    def speak(self, request: SpeechRequest) -> None:
+        type(self).request = request
+        raise BadConversation("spoken")
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> type[Asked]:
+    monkeypatch.setattr("studio.engine.local.LocalEngine", Asked)
+    return Asked
+
+
+def spoken(asked: type[Asked], *arguments: str, out: Path) -> list[list[tuple[str, str, str]]]:
+    """For each conversation who says what and how they sound: the file of the reference, or the description."""
+    assert speak.main([*arguments, "-o", str(out / "o.wav")]) == 1
+    conversations = asked.request.conversations
+    return [
+        [(one.speakers[line.speaker].name, line.text, sound_of(one.speakers[line.speaker].voice)) for line in one.lines]
+        for one in conversations
+    ]
+
+
+def sound_of(voice: Voice) -> str:
+    return voice.reference.file_name if voice.reference else voice.description
+
+
+def test_a_text_is_spoken_by_whom_it_names_in_the_bundled_voice_of_that_name(asked: type[Asked], tmp_path: Path):
+    lines = ("--text", "Alma: Good morning.", "--text", "Ben: Come in.")
+    assert spoken(asked, *lines, out=tmp_path) == [
+        [("Alma", "Good morning.", "alma.flac"), ("Ben", "Come in.", "")],
+    ]
+    assert spoken(asked, "--text", "Good morning.", out=tmp_path) == [[("Narrator", "Good morning.", "")]]
+
+
+def test_voices_are_chosen_by_id_name_or_description_for_one_or_for_all(asked: type[Asked], tmp_path: Path):
+    lines = ("--text", "Alma: One.", "--text", "ben: Two.", "--text", "Ben: Three.", "--text", "Cy: Four.")
+    chosen = ("--voice", "Alma=bundled:clara", "--voice", "Ben=described: an old man", "--voice", "bruno")
+    assert [sound for _, _, sound in spoken(asked, *lines, *chosen, out=tmp_path)[0]] == [
+        *("clara.flac", "an old man", "an old man", "bruno.flac"),
+    ]
+    assert spoken(asked, "--text", "Alma: One.", "--voice", "Alma=smart", out=tmp_path)[0][0][2] == ""
+    assert spoken(asked, "--text", "Hello.", "--voice", "alma", out=tmp_path)[0][0][2] == "alma.flac"
+
+
+def test_scripts_come_from_files_and_from_standard_input(
+    asked: type[Asked], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    script = "Alma: One.\nand more\n---\nBruno: Two.\n"
+    wanted = [[("Alma", "One. and more", "alma.flac")], [("Bruno", "Two.", "bruno.flac")]]
+    (tmp_path / "script.txt").write_text(script, "utf-8")
+    assert spoken(asked, str(tmp_path / "script.txt"), out=tmp_path) == wanted
+    monkeypatch.setattr("sys.stdin", io.StringIO(script))
+    assert spoken(asked, "-", out=tmp_path) == wanted
+    (tmp_path / "lines.csv").write_text("speaker,text,seed\nAlma,One.,7\n", "utf-8")
+    assert spoken(asked, str(tmp_path / "lines.csv"), out=tmp_path) == [[("Alma", "One.", "alma.flac")]]
+    assert asked.request.seeds == {(0, 0): 7}, "a line's own seed counts"
+
+
+def test_long_lines_are_spoken_in_pieces_and_that_is_said(
+    asked: type[Asked], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = "The kettle is on, so come in and sit down with us. We have been waiting for you since nine."
+    (lines,) = spoken(asked, "--text", words, out=tmp_path)
+    assert " ".join(text for _, text, _ in lines) == words
+    assert max(len(text.split()) for _, text, _ in lines) <= 12
+    assert "more than 12 words are spoken in pieces" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("nothing.txt",), "There is no file “nothing.txt”. A text is spoken with --text"),
+        (("Alma: Good morning.",), "There is no file “Alma: Good morning.”. A text is spoken with --text"),
+        (("app.py",), "is no script file that can be read"),
+        (("--text", " "), "There is nothing to speak in the text"),
+        (("--text", "Alma: …"), "Line 1 has nothing to speak"),
+        (("--text", "Hi.", "--voice", "alma2"), "there is no voice “alma2”. Take bundled:alma, "),
+        (("--text", "Hi.", "--voice", "=alma"), "--voice must be NAME=VOICE"),
+        (("--text", "Hi.", "--voice", "Ada="), "--voice must be NAME=VOICE"),
+        (("--text", "Alma: Hi.", "--voice", "Ada=alma"), "nobody called “Ada” speaks in the script. There are: Alma"),
+        ((SMART, "--voice", "alma"), "--voice is for scripts: a preset names its voices itself"),
+    ],
+)
+def test_a_script_that_cannot_be_spoken_is_said(
+    asked: type[Asked], tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
+):
+    assert speak.main([*arguments, "-o", str(tmp_path / "o.wav")]) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_a_text_and_a_file_are_not_taken_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for arguments in ((), (SMART, "--text", "Hi.")):
+        with pytest.raises(SystemExit):
+            speak.main([*arguments, "-o", str(tmp_path / "o.wav")])
+        assert "usage: python -m studio.speak" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("loaded")
+def test_a_text_of_ones_own_becomes_sound(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "morning.wav"
+    assert speak.main(["--text", "Alma: Good morning.", "--seed", "7", "-o", str(out)]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["seed"] == 7
+    assert "Speaking: Alma (reference: bundled:alma)" in said.err
+    assert 0.3 < read_wav(out).duration_seconds < 5
 
 
 def test_only_wav_files_are_written(capsys: pytest.CaptureFixture[str]):

@@ -8,10 +8,12 @@ from studio.audio import shown_name
 from studio.conversation import MAX_SPEAKERS
 from studio.draft import MAX_ROWS, Draft, Row
 from studio.errors import BadConversation
+from studio.script import LONGEST_SCRIPT
 from studio.script_files.documents import paragraphs_of
 from studio.script_files.said import Part, Said, of_paragraphs
 from studio.script_files.subtitles import of_subtitles
 from studio.script_files.tables import of_table
+from studio.text import check_length
 from studio.voices import MAX_NAME_CHARACTERS
 
 MAX_TEXT_BYTES = 2 * 2**20
@@ -72,6 +74,19 @@ def read_script_file(path: Path, draft: Draft, name: str | None = None, *, with_
     if len(parts) > MAX_ROWS:
         raise BadConversation(f"“{shown}” has {len(parts)} lines; at most {MAX_ROWS} are taken. Split it up.")
     return _joined(parts, draft, notes)
+
+
+def read_script_text(text: str, draft: Draft) -> ScriptFile:
+    """Read a script that is text already: `Alma: Good morning.`, one line a paragraph. Otherwise as `read_script_file`.
+
+    Raises:
+        BadConversation: there is nothing to speak in it, or too much.
+    """
+    check_length(text, "The script", LONGEST_SCRIPT)
+    parts = of_paragraphs(text.split("\n"), draft.names)
+    if not any(parts):
+        raise BadConversation(f"There is nothing to speak in the text. {_expected('.txt')}")
+    return _joined(parts, draft, [])
 
 
 def _expected(kind: str) -> str:

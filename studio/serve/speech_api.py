@@ -33,13 +33,12 @@ from studio.serve.jobs import Job, Jobs
 from studio.serve.live import begun, growing
 from studio.speech import SpeechRequest, readings_of
 from studio.strict_json import keys, number, one_of, whole
-from studio.text import clean, pieces_of_words
+from studio.text import WORDS_OF_A_LINE, clean, pieces_of_words
 from studio.voice_library import VoiceLibrary
 
 MOST_BYTES = 2**17  # of a request: the longest script in four bytes a character, and room for the rest
 LOOK_SECONDS = 0.02
 RETRY_SECONDS = "10"  # told to who comes when too many wait
-WORDS_OF_A_LINE = 60  # where nobody has measured what a checkpoint speaks reliably
 SMART = "smart"  # the voice that the model finds for the text
 NOTHING_SAID = "Nothing was said. Try another seed."
 FIELDS = {

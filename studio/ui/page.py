@@ -91,5 +91,5 @@ def look() -> dict[str, object]:
     )
     scripts = "\n".join(static(name) for name in SCRIPTS)
     # in the head, not as css_paths: Gradio rewrites those rule by rule and loses shorthands that hold a variable
-    head = f"<style>\n{static('studio.css')}\n</style>\n<script>\n{scripts}\n</script>"
+    head = f"<style>\n{static('studio.css')}\n{static('api_panel.css')}\n</style>\n<script>\n{scripts}\n</script>"
     return {"theme": theme, "head": head}

@@ -54,7 +54,7 @@ def begin(studio: Studio, token: str, wanted: Wanted) -> Job:
         wanted.most_takes,
         0 if breath else draft.context,
         _kept_codes(project, conversations, places if wanted.rows else None),
-        _seeds(draft, conversations),
+        draft.seeds,
         score=True,  # a later take is compared with this one
         stream=wanted.stream,
     )
@@ -94,16 +94,6 @@ def _kept_codes(
             if kept and len(kept.rows) == 1 and (index, number) not in places:
                 spoken[(index, number)] = kept.take.codes
     return spoken
-
-
-def _seeds(draft: Draft, conversations: Sequence[Conversation]) -> dict[Place, int]:
-    own = {row.id: row.seed for row in draft.rows if row and row.seed is not None}
-    return {
-        (index, number): seed
-        for index, conversation in enumerate(conversations)
-        for number, line in enumerate(conversation.lines)
-        if (seed := own.get(line.row)) is not None
-    }
 
 
 def _title(conversations: Sequence[Conversation], places: Sequence[Place], wanted: Wanted) -> str:

@@ -1,5 +1,7 @@
-"""The endpoint for programs, called as its documentation says."""
+"""The endpoints for programs, called as their documentation says."""
 
+import json
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import soundfile
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from playwright.sync_api import Page, expect
 
 ALMA = {"name": "Alma", "kind": "reference", "reference": "bundled:alma"}
 
@@ -48,20 +51,53 @@ def test_the_best_of_several_takes_is_given_and_lines_may_hear_those_before_them
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"lines": []}, "There is nothing to speak yet"),
-        ({"lines": [{"speaker": 4, "text": "Hello."}]}, "Line 1 is spoken by [SPEAKER4]"),
+        ({"lines": []}, "conversation: there is nothing to speak. lines needs at least one line with text"),
+        ({"speakers": []}, "conversation: speakers is empty. Give at least one"),
+        ({"lines": [{"speaker": 4, "text": "Hello."}]}, "Line 1 is given to speaker 4, .* from 0: 0 is Alma"),
+        ({"lines": [{"speaker": "Alma", "text": "Hello."}]}, "line 1: speaker must be a whole number, not text"),
+        ({"lines": [{"text": "One."}, {"divider": True}, {"text": "Two."}]}, "/speak takes one conversation"),
         ({"lines": [{"speaker": 0, "text": "word " * 20_000}]}, "at most 10,000 are taken"),
         ({"speakers": [{"name": "X", "kind": "reference", "reference": "own:../../etc"}]}, "no longer here"),
-        ({"speakers": [{"name": "X", "kind": "reference", "reference": "/etc/passwd"}]}, "no longer here"),
-        ({"speekers": []}, "there is no key 'speekers'"),
+        ({"speakers": [{"name": "X", "kind": "reference", "reference": "/etc/passwd"}]}, "no voice “/etc/passwd”"),
+        (
+            {"speakers": [{"name": "X", "kind": "reference", "reference": "alma"}]},
+            "no voice “alma”. Those .*bundled:alma",
+        ),
+        (
+            {"speekers": []},
+            "there is no key 'speekers'. Do you mean 'speakers'.* Required: speakers, lines. Optional: sc",
+        ),
     ],
 )
 def test_bad_input_is_refused_in_words(client: Client, changes: dict, words: str):
-    with pytest.raises(AppError, match=words.replace("[", r"\[")):
+    with pytest.raises(AppError, match=words):
         say(client, "Hello.", **changes)
 
 
-CONSENT = ("Ada Example", "Ada Example", "I agree that my voice is cloned for this test.", "2026-03-31")
+@pytest.mark.parametrize(
+    ("conversation", "words"),
+    [
+        (["Hello."], "conversation must be an object, not a list. Required: speakers, lines. Optional: scene, way"),
+        (None, "conversation must be an object, not null"),
+        ({}, "conversation: speakers is missing. Required: speakers, lines"),
+        ({"speakers": [ALMA]}, "conversation: lines is missing"),
+    ],
+)
+def test_what_a_conversation_needs_is_said(client: Client, conversation: object, words: str):
+    with pytest.raises(AppError, match=words):
+        client.predict(conversation, 7, api_name="/speak")
+
+
+def test_a_lines_own_seed_and_the_conversations_own_context_count(client: Client):
+    lines = [{"speaker": 0, "text": "Good morning.", "seed": 5}, {"speaker": 0, "text": "Come in."}]
+    alone, heard = (
+        say(client, "", seed, lines=lines, context=context)[1]["takes"] for seed, context in ((7, 0), (8, 1))
+    )
+    assert alone[0]["codes_sha256"] == heard[0]["codes_sha256"]
+    assert heard[1]["prompt_tokens"] > alone[1]["prompt_tokens"] + heard[0]["frames"]
+
+
+CONSENT = ("Ada Example", "Ada Example", "2026-03-31", "I agree that my voice is cloned for this test.")
 
 
 def test_a_voice_is_added_with_consent_mended_and_spoken_with(client: Client, tmp_path: Path):
@@ -85,9 +121,9 @@ def test_a_voice_is_added_with_consent_mended_and_spoken_with(client: Client, tm
 @pytest.mark.parametrize(
     ("texts", "words"),
     [
-        (("Me", "Words.", "", "Ada", "Yes.", "2026-03-31"), "Say whose voice it is"),
-        (("Me", "Words.", "Ada", "Ada", " ", "2026-03-31"), "what it may be used for"),
-        (("Me", "Words.", "Ada", "Ada", "Yes.", "soon"), "year-month-day"),
+        (("Me", "Words.", "", "Ada", "2026-03-31", "Yes."), r"Missing: whose voice \(whose\)."),
+        (("Me", "Words.", "Ada", "Ada", "2026-03-31", " "), r"Missing: what it may be used for \(statement\)."),
+        (("Me", "Words.", "Ada", "Ada", "soon", "Yes."), "year-month-day, for example 2026-03-31, not “soon”"),
         (("Me", "", *CONSENT), "Type what is said"),
         (("", "Words.", *CONSENT), "Give the voice a name"),
     ],
@@ -132,3 +168,43 @@ def test_only_what_is_meant_for_programs_is_listed(client: Client):
         "/decode",
         "/compare",
     }
+
+
+EXAMPLES_IN_ORDER = ("/speak", "/add_voice", "/encode", "/decode", "/compare")
+
+
+def test_the_examples_that_are_shown_work_as_they_stand(client: Client, studio_url: str, tmp_path: Path):
+    with urllib.request.urlopen(f"{studio_url}gradio_api/info") as answer:
+        endpoints = json.load(answer)["named_endpoints"]
+    given: list = []
+    for name in EXAMPLES_IN_ORDER:
+        parameters = endpoints[name]["parameters"]
+        assert all(one["python_type"]["description"] for one in parameters), "each says what it takes"
+        assert all(len(one["python_type"]["description"]) < 130 for one in parameters), "in our words, not Gradio's"
+        assert "github.com" not in json.dumps(parameters)
+        named = {one["parameter_name"]: _sent(one["example_input"], given) for one in parameters}
+        given.append(client.predict(**named, api_name=name))
+    assert given[0][1]["seed"] == 7
+    assert given[1]["health"] in ("good", "fair")
+    assert given[2][1]["codebooks"] == 8
+    assert len(given[4]) == 3
+    assert "handle_file('assets/voices/alma.flac')" in endpoints["/encode"]["code_snippets"]["python"]
+
+
+def _sent(example: object, given: list) -> object:
+    """An example as a program sends it; the file of codes is what /encode gave."""
+    if not isinstance(example, dict) or "path" not in example:
+        return example
+    return handle_file(given[2][0] if example["path"].endswith(".npz") else example["path"])
+
+
+def test_the_panel_for_programs_offers_only_what_is_served(page: Page, studio_url: str):
+    page.goto(studio_url)
+    page.get_by_role("button", name="Use via API").click()
+    panel = page.locator(".api-docs")
+    languages = panel.locator(".endpoint > .snippets > *")
+    expect(languages).to_contain_text(["Python", "JavaScript", "CLI", "cURL", "MCP"])
+    for index in range(4):
+        expect(languages.nth(index)).to_be_visible()
+    expect(languages.last).to_be_hidden()
+    expect(panel.get_by_text("bundled:alma").first).to_be_visible()
