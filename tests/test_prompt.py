@@ -289,5 +289,5 @@ def test_a_prompt_may_fill_the_model_to_the_last_position_and_no_further():
         builder_for(TOKENIZER, length + 99).build(conversation, lambda reference: CODES, room=100)
     assert str(problem.value) == (
         f"The prompt needs {length:,} tokens (28 of them reference audio) and 100 more for the speech; "
-        f"this model reads {length + 99:,}. Shorten the references or the text."
+        f"this model reads {length + 99:,}. Split the line into several, or shorten the references."
     )

@@ -193,5 +193,5 @@ class PromptBuilder:
             raise BadConversation(
                 f"The prompt needs {total:,} tokens ({audio:,} of them reference audio) and {room:,} more for the "
                 f"speech; this model reads {self._longest:,}. "
-                "Shorten the references or the text."
+                "Split the line into several, or shorten the references."
             )
