@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -198,25 +197,23 @@ except StudioError as problem:
 demo: gr.Blocks = build_page(studio)
 
 if STARTED_HERE:
-    served = demo.queue(default_concurrency_limit=4, max_size=64)
-    options: dict[str, Any] = {
-        "server_name": server_name,
-        "server_port": port,
-        "max_file_size": UPLOAD_LIMIT,
-        "show_error": False,
-        "ssr_mode": False,  # its proxy would not pass our own routes on
-        "run_history": False,  # visitors' voices do not belong into a browser's history
-        "footer_links": ["api", "settings"],
-        "app_kwargs": web_parts(
-            (readings, projects),
-            studio.jobs.live,
-            server_name,
-            os.environ.get("HIGGS_ALLOWED_HOSTS", ""),
-            _speech_api().routes(),
-        ),
-        **look(),
-    }
     try:
-        served.launch(**options)
+        demo.queue(default_concurrency_limit=4, max_size=64).launch(
+            server_name=server_name,
+            server_port=port,
+            max_file_size=UPLOAD_LIMIT,
+            show_error=False,
+            ssr_mode=False,  # its proxy would not pass our own routes on
+            run_history=False,  # visitors' voices do not belong into a browser's history
+            footer_links=["api", "settings"],
+            app_kwargs=web_parts(
+                (readings, projects),
+                studio.jobs.live,
+                server_name,
+                os.environ.get("HIGGS_ALLOWED_HOSTS", ""),
+                _speech_api().routes(),
+            ),
+            **look(),
+        )
     except OSError as problem:  # somebody else was quicker
         sys.exit(f"Higgs Studio: {taken(port) if port else problem}")

@@ -15,7 +15,7 @@ from typing import Any
 
 from studio.archive import write_archive
 from studio.conversation import MAX_SPEAKERS
-from studio.draft import Draft, Row
+from studio.draft import Draft, Row, voice_in_words
 from studio.durable import settle, write_durably
 from studio.errors import StudioError
 from studio.export.bundle import mix_file
@@ -29,7 +29,6 @@ from studio.speech import Progress, SpeechRequest, SpokenLines, readings_of
 from studio.takes import Reading
 from studio.text import clean, slug, speakable
 from studio.voice_library import VoiceLibrary
-from studio.voices import LibraryVoice
 
 COLUMNS = {
     "conversation": ("conversation", "scene", "id"),
@@ -38,7 +37,6 @@ COLUMNS = {
     "voice": ("voice",),
     "seed": ("seed",),
 }
-DESCRIBED = "described:"
 MOST_CONVERSATIONS = 1_000
 STATE, REPORT = "state.json", "report.csv"
 SCHEMA = 1
@@ -105,7 +103,7 @@ def read_batch(text: str, voices: VoiceLibrary, own: Sequence[str] = ()) -> list
         BadConversation: each row that cannot be read, by its number, all at once.
     """
     table, _ = read_table(text, COLUMNS, ("conversation", "text"))
-    known = _by_name(voices, own)
+    known = voices.by_name(own)
     problems: list[str] = []
     gathered: dict[str, _Gathered] = {}
     name = ""
@@ -155,16 +153,13 @@ class _Gathered:
     def _choose(self, speaker: dict[str, str], voice: str, where: str, problems: list[str]) -> None:
         if not voice:
             return
-        chosen = dict(speaker)
-        if voice.casefold().startswith(DESCRIBED):
-            chosen |= {"kind": "described", "description": voice[len(DESCRIBED) :].strip()}
-        elif voice.casefold() in self._known:
-            chosen |= {"kind": "reference", "reference": self._known[voice.casefold()]}
-        else:
+        in_draft = voice_in_words(voice, self._known)
+        if in_draft is None:
             problems.append(
                 f"{where}: there is no voice “{voice[:40]}”. Name one of the library, or write “described: an old man”."
             )
             return
+        chosen = speaker | in_draft
         if speaker["kind"] != "smart" and chosen != speaker:
             problems.append(f"{where}: {speaker['name']} has another voice in a row above. One speaker has one voice.")
             return
@@ -175,17 +170,6 @@ class _Gathered:
         draft = Draft.read({"speakers": speakers})
         rows = tuple(replace(row, id=f"r{number}") for number, row in enumerate(self._rows, 1))
         return replace(draft, rows=rows)
-
-
-def _by_name(voices: VoiceLibrary, own: Sequence[str]) -> dict[str, str]:
-    """Ids of voices by their ids and names, the visitor's own before the bundled ones."""
-    found: list[LibraryVoice] = [*voices.bundled.values(), *voices.everybodys()]
-    for voice_id in own:
-        try:
-            found.append(voices.look(voice_id))
-        except StudioError:
-            continue
-    return {key.casefold(): voice.id for voice in found for key in (voice.id, voice.name)}
 
 
 def run_batch(
@@ -250,7 +234,7 @@ def _kept(folder: Path, item: BatchItem, reading: Reading, form: SoundForm, orig
     _write(folder, names[1], as_srt(cues_of(reading)).encode())
     takes = [place.take for place in reading.placements]
     findings = [
-        f"line {reading.line_number(place.lines[0])}: {', '.join(place.take.health.reasons)}"
+        f"line {reading.conversation.line_number(place.lines[0])}: {', '.join(place.take.health.reasons)}"
         for place in reading.placements
         if place.take.health.reasons
     ]

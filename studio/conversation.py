@@ -1,5 +1,6 @@
 """Conversation: who says what, where, in which voice. A frozen value; editing makes a new one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -82,6 +83,15 @@ class Conversation:
         """All that is to be spoken."""
         return "\n".join(line.text for line in self.lines)
 
+    def line_number(self, index: int) -> int:
+        """The number a person knows a line by: its row on the page, else its place here."""
+        return self.lines[index].number or index + 1
+
+    def lines_in_words(self, indices: Sequence[int]) -> str:
+        """Lines as messages call them, from the first to the last: "Line 3", "Lines 3 to 5"."""
+        first, last = self.line_number(indices[0]), self.line_number(indices[-1])
+        return f"Line {first}" if len(indices) == 1 else f"Lines {first} to {last}"
+
     def check(self) -> list[str]:
         """Make sure that it can be spoken.
 
@@ -104,8 +114,8 @@ class Conversation:
         check_length(self.scene.description, "The scene", MAX_SCENE_CHARACTERS)
         check_length(self.system, "The system text", MAX_SCENE_CHARACTERS)
         check_length(self.text, "The script", MAX_CONVERSATION_CHARACTERS)
-        for number, line in enumerate(self.lines, 1):
-            self._check_line(line, line.number or number)
+        for index, line in enumerate(self.lines):
+            self._check_line(line, self.line_number(index))
         for speaker in self.speakers:
             self._check_speaker(speaker)
         return self._notes()

@@ -25,13 +25,14 @@ from studio.conversation import MAX_SCENE_CHARACTERS, MAX_SPEAKERS, QUIET_ROOM, 
 from studio.errors import BadConversation, BadSetting
 from studio.sampling import HIGHEST_SEED
 from studio.strict_json import keys, one_of, whole
-from studio.text import check_length
+from studio.text import check_length, pieces_of_words
 from studio.voice_library import VoiceLibrary
 from studio.voices import MAX_NAME_CHARACTERS, Voice
 
 WAYS = ("lines", "breath")
 PLACES = ("turns", "scene")
 KINDS = ("smart", "described", "reference")
+SMART, DESCRIBED = "smart", "described:"  # where a voice is written in words
 MAX_ROWS = 1_000
 MOST_CONTEXT = 8
 TYPES = {
@@ -147,6 +148,29 @@ class Draft:
             seen |= {row.id} if row else set()
         return replace(self, rows=tuple(rows))
 
+    def with_short_rows(self, most_words: int, only: str = "") -> "Draft":
+        """The same, its longer rows cut into several: the first stays the row it was, a seed of its own goes to all.
+
+        Args:
+            most_words: That a row may have.
+            only: The id of the one row to look at; empty for all.
+
+        Raises:
+            BadConversation: there would be more rows than a draft may have.
+        """
+        rows: list[Row | None] = []
+        for row in self.rows:
+            pieces = pieces_of_words(row.text, most_words) if row and only in ("", row.id) else []
+            if row and len(pieces) > 1:
+                rows += [replace(row, text=piece, id="" if number else row.id) for number, piece in enumerate(pieces)]
+            else:
+                rows.append(row)
+        if len(rows) > MAX_ROWS:
+            raise BadConversation(
+                f"Cut up there would be {len(rows)} lines; at most {MAX_ROWS} are taken. Leave some text out."
+            )
+        return replace(self, rows=tuple(rows))
+
     @property
     def groups(self) -> list[tuple[Line, ...]]:
         """The lines between dividers, empty rows and empty groups left out."""
@@ -195,6 +219,24 @@ class Draft:
                 )
             return Speaker(name, Voice(reference=voices.find(speaker["reference"]).reference))
         return Speaker(name, Voice(speaker["description"].strip() if speaker["kind"] == "described" else ""))
+
+
+def voice_in_words(words: str, known: Mapping[str, str]) -> dict[str, str] | None:
+    """How a speaker is to sound, as a draft has it, from what people write in tables, commands and requests.
+
+    Args:
+        words: "smart" (the model's choice), "described: an old man", or a voice by its id or name.
+        known: Ids of voices, see `VoiceLibrary.by_name`.
+
+    Returns:
+        Parts of one of `Draft.speakers`; None if there is no such voice.
+    """
+    asked = words.strip().casefold()
+    if asked == SMART:
+        return {"kind": "smart"}
+    if asked.startswith(DESCRIBED):
+        return {"kind": "described", "description": words.strip()[len(DESCRIBED) :].strip()}
+    return {"kind": "reference", "reference": known[asked]} if asked in known else None
 
 
 def same_ids(rows: Sequence[Row | None], before: Sequence[Row | None]) -> tuple[Row | None, ...]:

@@ -13,12 +13,13 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from studio.audio import write_wav
 from studio.checkpoints import find_checkpoint, locate
-from studio.draft import Draft, Row
+from studio.draft import Draft, voice_in_words
 from studio.errors import BadConversation, BadSetting, StudioError
 from studio.presets import Preset
 from studio.sampling import Sampling, fresh_seed
@@ -26,14 +27,13 @@ from studio.script_files.reading import read_script_file, read_script_text
 from studio.settings import add_engine_arguments, engine_options
 from studio.speech import SpeechRequest, readings_of
 from studio.takes import Reading
-from studio.text import WORDS_OF_A_LINE, pieces_of_words
+from studio.text import WORDS_OF_A_LINE
 from studio.voice_library import VoiceLibrary
 from studio.voices import MAX_NAME_CHARACTERS
 from studio.workspace import Workspace
 
 VOICES = Path(__file__).parent.parent / "assets" / "voices"
 STANDARD_INPUT = "-"
-SMART, DESCRIBED = "smart", "described:"
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,8 @@ def _wanted(chosen: argparse.Namespace, library: VoiceLibrary, most_words: int) 
         return Wanted(preset.draft, preset.sampling, preset.seed)
     asked = dict(_asked(words) for words in chosen.voice)
     everybody = asked.pop("", "")
-    voices = {name: _voice(voice, library) for name, voice in asked.items()}
+    known = library.by_name()
+    voices = {name: _voice(voice, known) for name, voice in asked.items()}
     cast = Draft.read({"speakers": [{"name": name} | voice for name, voice in voices.items()]}, "--voice")
     script = _script(chosen, cast)
     unheard = [name for name in asked if name.casefold() not in {known.casefold() for known in script.names}]
@@ -140,14 +141,19 @@ def _wanted(chosen: argparse.Namespace, library: VoiceLibrary, most_words: int) 
         raise BadSetting(
             f"--voice: nobody called “{unheard[0]}” speaks in the script. There are: {', '.join(script.names)}."
         )
-    others = _voice(everybody, library) if everybody else {}
-    by_name = {voice.name.casefold(): {"kind": "reference", "reference": key} for key, voice in library.bundled.items()}
+    others = _voice(everybody, known) if everybody else {}
     named = {name.casefold() for name in asked}
     speakers = tuple(
-        speaker if name.casefold() in named else speaker | (others or by_name.get(name.casefold(), {}))
+        speaker if name.casefold() in named else speaker | (others or voice_in_words(name, known) or {})
         for name, speaker in zip(script.names, script.speakers, strict=True)
     )
-    draft = _cut(replace(script, speakers=speakers), most_words)
+    whole = replace(script, speakers=speakers)
+    draft = whole.with_short_rows(most_words).with_ids()
+    if len(draft.rows) > len(whole.rows):
+        print(
+            f"note  Lines of more than {most_words} words are spoken in pieces: longer ones come out less reliably.",
+            file=sys.stderr,
+        )
     voiced = ", ".join(f"{name} ({draft.voice_of(index)})" for index, name in enumerate(draft.names))
     print(f"Speaking: {voiced}. Another voice: --voice NAME=VOICE.", file=sys.stderr)
     return Wanted(draft)
@@ -162,19 +168,16 @@ def _asked(words: str) -> tuple[str, str]:
     return " ".join(name.split()), voice.strip()
 
 
-def _voice(voice: str, library: VoiceLibrary) -> dict[str, str]:
-    """A voice as a draft has it: by its id or name, in words, or the model's choice."""
-    if voice.casefold() == SMART:
-        return {"kind": "smart"}
-    if voice.casefold().startswith(DESCRIBED):
-        return {"kind": "described", "description": voice[len(DESCRIBED) :].strip()}
-    by_name = {known: key for key, one in library.bundled.items() for known in (key.casefold(), one.name.casefold())}
-    if voice.casefold() not in by_name:
+def _voice(voice: str, known: Mapping[str, str]) -> dict[str, str]:
+    """A voice as a draft has it."""
+    found = voice_in_words(voice, known)
+    if found is None:
+        ids = ", ".join(dict.fromkeys(known.values()))
         raise BadSetting(
-            f"--voice: there is no voice “{voice[:60]}”. Take {', '.join(library.bundled)}, “described: an old man”, "
-            "or smart (the model's choice)."
+            f"--voice: there is no voice “{voice[:60]}”. Take {ids}, “described: an old man”, or smart (the model's "
+            "choice)."
         )
-    return {"kind": "reference", "reference": by_name[voice.casefold()]}
+    return found
 
 
 def _script(chosen: argparse.Namespace, cast: Draft) -> Draft:
@@ -189,20 +192,6 @@ def _script(chosen: argparse.Namespace, cast: Draft) -> Draft:
     if not path.is_file():
         raise BadSetting(f"There is no file “{chosen.source[:200]}”. A text is spoken with --text.")
     return read_script_file(path, cast).draft
-
-
-def _cut(draft: Draft, most_words: int) -> Draft:
-    """The same with lines that are not longer than the checkpoint speaks reliably."""
-    rows: list[Row | None] = []
-    for row in draft.rows:
-        pieces = pieces_of_words(row.text, most_words) if row else []
-        rows += [replace(row, text=piece, id="") for piece in pieces] if row and len(pieces) > 1 else [row]
-    if len(rows) > len(draft.rows):
-        print(
-            f"note  Lines of more than {most_words} words are spoken in pieces: longer ones come out less reliably.",
-            file=sys.stderr,
-        )
-    return replace(draft, rows=tuple(rows)).with_ids()
 
 
 def _write(readings: list[Reading], output: Path) -> list[Path]:

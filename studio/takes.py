@@ -159,10 +159,6 @@ class Reading:
         """Why each take ended, in order."""
         return tuple(placement.take.stop for placement in self.placements)
 
-    def line_number(self, index: int) -> int:
-        """The number a person knows a line by: its row on the page, else its place in the conversation."""
-        return self.conversation.lines[index].number or index + 1
-
     def facts(self) -> dict[str, Any]:
         """What is worth knowing about it, ready for JSON. Times in seconds."""
         first = self.placements[0].take
@@ -180,7 +176,7 @@ class Reading:
             "stop": sorted({stop.value for stop in self.stops}),
             "takes": [
                 {
-                    "lines": [self.line_number(index) for index in placement.lines],
+                    "lines": [self.conversation.line_number(index) for index in placement.lines],
                     "speakers": sorted({names[index] for index in self.speakers(placement)}),
                     "start": round(placement.start_seconds, 3),
                     "end": round(placement.stop_seconds, 3),

@@ -140,10 +140,19 @@ class VoiceLibrary:
                 voices.append(read_voice(public_id(f"own:{folder.name}"), folder))
         return [voice for voice in voices if not voice.missing]
 
-    def by_name(self) -> dict[str, str]:
-        """Ids of the bundled voices and of everybody's, by their names in small letters; of two alike the first."""
-        found: dict[str, str] = {}
-        for voice in [*self.bundled.values(), *self.everybodys()]:
+    def by_name(self, own: Sequence[str] = ()) -> dict[str, str]:
+        """Ids of voices by what people call them: id or name in small letters.
+
+        Of two that are called alike the first counts: a visitor's own (`own`, by id; what is gone is left out), then a
+        bundled one, then one of everybody's.
+        """
+        theirs = []
+        for voice_id in own:
+            with suppress(BadConversation):
+                theirs.append(self.look(voice_id))
+        voices = [*theirs, *self.bundled.values(), *self.everybodys()]
+        found = {voice.id.casefold(): voice.id for voice in voices}  # no name takes the place of an id
+        for voice in voices:
             found.setdefault(voice.name.casefold(), voice.id)
         return found
 

@@ -126,3 +126,11 @@ def test_a_line_alone_takes_its_speaker_or_another_voice_with_it():
     assert alone.speakers == (BRUNO,)
     assert conversation.alone(1, Voice("another")).speakers == (Speaker("Bruno", Voice("another")),)
     assert alone.scene == conversation.scene
+
+
+def test_lines_are_called_by_their_rows_on_the_page():
+    lines = (Line(0, "One.", 2), Line(0, "Two."), Line(0, "Three.", 5))
+    conversation = Conversation(lines, (Speaker("Alma"),))
+    assert [conversation.line_number(index) for index in range(3)] == [2, 2, 5]
+    assert conversation.lines_in_words((0,)) == "Line 2"
+    assert conversation.lines_in_words((0, 1, 2)) == "Lines 2 to 5"

@@ -1,5 +1,6 @@
 """What page and preset files hold becomes conversations, or a sentence that names the key."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from studio.conversation import QUIET_ROOM, Conversation, Line, Scene, Speaker
-from studio.draft import NEEDED, Draft, Row, draft_of, same_ids
+from studio.draft import MAX_ROWS, NEEDED, Draft, Row, draft_of, same_ids, voice_in_words
 from studio.errors import BadConversation, BadSetting, StudioError
 from studio.voice_library import VoiceLibrary
 from studio.voices import Voice
@@ -172,3 +173,34 @@ def test_rows_read_anew_keep_their_ids_by_their_words_or_their_place():
     assert changed[2] == Row(1, "Two, too.", "b", seed=5)
     inserted = same_ids((Row(0, "Zero."), Row(0, "One."), None, Row(1, "Two."), Row(0, "Three.")), before)
     assert [row and row.id for row in inserted] == ["", "a", None, "b", "c"]
+
+
+def test_long_rows_are_cut_and_the_first_piece_stays_the_row_it_was():
+    long = {"speaker": 1, "text": "One two. Three four five.", "id": "a1", "seed": 7}
+    draft = Draft.read({"lines": [{"text": "Short  one."}, {"divider": True}, long, long | {"id": "b2"}]})
+    pieces = (Row(1, "One two.", "a1", 7), Row(1, "Three four five.", "", 7))
+    assert draft.with_short_rows(3).rows == (draft.rows[0], None, *pieces, replace(pieces[0], id="b2"), pieces[1])
+    assert draft.with_short_rows(3, only="a1").rows == (draft.rows[0], None, *pieces, draft.rows[3])
+    assert draft.with_short_rows(5) == draft
+
+
+def test_what_would_be_too_many_rows_when_cut_is_refused():
+    draft = Draft.read({"lines": [{"text": "One two."}] * MAX_ROWS})
+    assert draft.with_short_rows(2) == draft
+    with pytest.raises(BadConversation, match="2000 lines; at most 1000"):
+        draft.with_short_rows(1)
+
+
+@pytest.mark.parametrize(
+    ("words", "voice"),
+    [
+        ("smart", {"kind": "smart"}),
+        ("Described: An old man", {"kind": "described", "description": "An old man"}),
+        (" ALMA ", {"kind": "reference", "reference": "bundled:alma"}),
+        ("Bundled:Alma", {"kind": "reference", "reference": "bundled:alma"}),
+        ("nobody", None),
+        ("", None),
+    ],
+)
+def test_a_voice_is_known_by_its_words(voices: VoiceLibrary, words: str, voice: dict[str, str] | None):
+    assert voice_in_words(words, voices.by_name()) == voice

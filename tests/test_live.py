@@ -1,23 +1,20 @@
 """Live sound grows, is heard by any number of listeners, and is gone after a while."""
 
-import socket
 import threading
 from collections.abc import Iterator
 
 import httpx
 import numpy as np
 import pytest
-import uvicorn
-from starlette.applications import Starlette
 
 from studio.audio import Audio
 from studio.serve import live
 from studio.serve.live import LiveSounds, pcm16
 from studio.speech import SoundPiece
 from studio.takes import GAP_SECONDS
+from tests.serving import PATIENCE, served_routes
 
 RATE = 24_000
-PATIENCE = 10.0  # seconds; only a failing test waits so long
 
 
 def piece(line: int, value: float, samples: int = 960, start: int = 0) -> SoundPiece:
@@ -35,15 +32,8 @@ def sounds() -> LiveSounds:
 
 @pytest.fixture(scope="module")
 def address(sounds: LiveSounds) -> Iterator[str]:
-    """A real server: Starlette's test client gives an answer only when it is complete."""
-    server = uvicorn.Server(uvicorn.Config(Starlette(routes=[sounds.route()]), log_level="error", lifespan="off"))
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        thread.join(PATIENCE)
+    with served_routes([sounds.route()]) as address:
+        yield address
 
 
 def test_pieces_are_joined_with_a_gap_between_lines(sounds: LiveSounds):

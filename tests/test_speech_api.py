@@ -2,7 +2,6 @@
 
 import io
 import json
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,6 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
-import uvicorn
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
@@ -22,16 +20,16 @@ from studio.audio import Audio, Recording
 from studio.consent import Consent
 from studio.errors import GenerationFailed
 from studio.serve.jobs import Job, Jobs
-from studio.serve.speech_api import Asked, SpeechApi
+from studio.serve.speech_api import FIELDS, Asked, SpeechApi
 from studio.speech import Progress, SoundPiece, SpeechRequest
 from studio.voice_library import VoiceLibrary
 from studio.workspace import Workspace
+from tests.serving import PATIENCE, served_routes
 
 if TYPE_CHECKING:
     from studio.engine.local import LocalEngine
 
 BUNDLED = Path(__file__).parent.parent / "assets" / "voices"
-PATIENCE = 10.0  # seconds; only a failing test waits so long
 Speak = Callable[[SpeechRequest, Callable[[], bool]], Iterator]
 
 
@@ -115,12 +113,16 @@ def test_a_long_text_becomes_lines_that_the_checkpoint_can_speak(client: TestCli
 
 
 def test_a_script_is_spoken_by_its_cast(client: TestClient, listener: Listener):
-    asked = {"input": "Ada: Good morning.\nBob: Good evening.", "voice": {"Ada": "alma", "Bob": "smart"}}
+    asked = {
+        "input": "Ada: Good morning.\nBob: Good evening.",
+        "voice": {"Ada": "alma", "Bob": "described: an old man"},
+    }
     assert client.post("/v1/audio/speech", json=asked | {"instructions": "A kitchen."}).status_code == 200
     (conversation,) = listener.asked[0].request.conversations
     assert [(line.speaker, line.text) for line in conversation.lines] == [(0, "Good morning."), (1, "Good evening.")]
     assert [speaker.name for speaker in conversation.speakers] == ["Ada", "Bob"]
     assert [bool(speaker.voice.reference) for speaker in conversation.speakers] == [True, False]
+    assert conversation.speakers[1].voice.description == "an old man"
     assert conversation.scene.description == "A kitchen."
 
 
@@ -140,19 +142,21 @@ def test_voices_and_model_are_listed_and_can_be_asked_for(client: TestClient):
     [
         ({"input": " "}, "input: there is nothing to speak"),
         ({"input": "… !"}, "has nothing to speak"),
-        ({"voice": "alloy"}, "there is no voice 'alloy'. There are: alma, bruno"),
+        ({"voice": "alloy"}, "voice: there is no voice “alloy”. There are: alma, bruno"),
         ({"voice": "own:00000000000000000000000000000000"}, "no longer here"),
         ({"voice": 7}, "voice must be a name"),
         ({"voice": {}}, "voice must be a name"),
         ({"voice": {"Ada": 1}}, "voice must be a name"),
-        ({"voice": {"Ada": "alma"}, "input": "Zoë: Hello."}, "Zoë"),
-        ({"voice": {"Ada": "alma"}, "input": "Ada: Hello.\n---\nAda: Bye."}, "one by one"),
+        ({"voice": {"Ada": "alma"}, "input": "Zoë: Hello."}, "voice: “Zoë” of the script has no voice"),
+        ({"voice": {"Ada": "alma"}, "input": "[SPEAKER3] Hello."}, "the cast ends at [SPEAKER0]"),
+        ({"voice": {"Ada": "alma"}, "input": "Ada: Hello.\n---\nAda: Bye."}, "input: a divider begins"),
         ({"response_format": "aac"}, "response_format must be one of mp3, opus, flac, wav, pcm"),
         ({"speed": 1.5}, "speed: the model has no such dial"),
         ({"speed": "fast"}, "speed must be between"),
-        ({"stream_format": "sse"}, "stream_format"),
+        ({"stream_format": "sse"}, "stream_format must be"),
         ({"seed": -1}, "seed must be between"),
         ({"seed": True}, "seed must be"),
+        ({"seed": "7"}, "seed must be a whole number"),
         ({"sed": 1}, "there is no key 'sed'"),
         ({"input": "word " * 3_000}, "at most 10,000"),
     ],
@@ -164,6 +168,7 @@ def test_what_cannot_be_spoken_is_refused_before_it_waits(
     assert answer.status_code == 400
     assert words in problem_of(answer)
     assert answer.json()["error"]["type"] == "invalid_request_error"
+    assert answer.json()["error"]["param"] == next((field for field in FIELDS if words.startswith(field)), None)
     assert not listener.asked
 
 
@@ -260,14 +265,8 @@ def slow() -> Iterator[Slow]:
 def served(jobs: Jobs, workspace: Workspace) -> Iterator[str]:
     """The address of a real server: only there a listener can go away."""
     api = SpeechApi(jobs, VoiceLibrary(BUNDLED, workspace), "mini", "mini", "Apache-2.0", "tokenizer", 12)
-    server = uvicorn.Server(uvicorn.Config(Starlette(routes=api.routes()), log_level="critical", lifespan="off"))
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1/audio/speech"
-        server.should_exit = True
-        thread.join(PATIENCE)
+    with served_routes(api.routes()) as address:
+        yield f"{address}/v1/audio/speech"
 
 
 @pytest.mark.parametrize("form", ["pcm", "wav"])

@@ -41,7 +41,7 @@ def stem_names(reading: Reading) -> dict[tuple[int, ...], str]:
 
 def line_name(reading: Reading, placement: Placement) -> str:
     """File name of a line, without ending: its number in the script, then who speaks."""
-    return f"{reading.line_number(placement.lines[0]):03}-{_who(reading, reading.speakers(placement))}"
+    return f"{reading.conversation.line_number(placement.lines[0]):03}-{_who(reading, reading.speakers(placement))}"
 
 
 def _who(reading: Reading, speakers: tuple[int, ...]) -> str:

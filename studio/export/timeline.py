@@ -46,7 +46,7 @@ def as_timeline(
 def _line(reading: Reading, place: Placement, file: str) -> dict[str, Any]:
     take, conversation = place.take, reading.conversation
     return {
-        "numbers": [reading.line_number(index) for index in place.lines],
+        "numbers": [reading.conversation.line_number(index) for index in place.lines],
         "speakers": [conversation.speakers[conversation.lines[index].speaker].name for index in place.lines],
         "texts": [conversation.lines[index].text for index in place.lines],
         "start_frame": place.start_frame,

@@ -11,11 +11,13 @@ from typing import Literal
 
 from studio.errors import GenerationFailed, StudioError
 from studio.serve.live import LiveSound, LiveSounds
-from studio.speech import Progress, SpeechRequest, SpokenLines
+from studio.speech import Progress, SpeechRequest, SpokenLines, readings_of
+from studio.takes import Reading
 
 MOST_WAITING = 20
 MOST_OF_ONE_OWNER = 8  # waiting; of all programs of one machine, too
 REMEMBERED = 64  # finished jobs, of all owners
+NOTHING_SAID = "Nothing was said. Try another seed."
 
 State = Literal["waiting", "running", "done", "failed"]
 Speak = Callable[[SpeechRequest, Callable[[], bool]], Iterator[Progress | tuple[SpokenLines, ...]]]
@@ -81,6 +83,19 @@ class Job:
     def wait(self, seconds: float) -> None:
         """Wait until it has finished, at most so long."""
         self._finished.wait(seconds)
+
+    def reading(self) -> Reading:
+        """What a finished job gave, which was asked for one conversation.
+
+        Raises:
+            StudioError: why it failed, or that nothing was said.
+        """
+        if self.problem:
+            raise self.problem
+        readings = readings_of(self.request, self.spoken)
+        if not readings:
+            raise GenerationFailed(NOTHING_SAID)
+        return readings[0]
 
     def run(self, speak: Speak) -> None:
         """Do the work in this thread. Whatever goes wrong ends up in `problem`, in words for a person."""

@@ -22,25 +22,23 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from studio.conversation import QUIET_ROOM
-from studio.draft import Draft
+from studio.draft import SMART, Draft, voice_in_words
 from studio.errors import BadConversation, BadSetting, GenerationFailed, StudioError
 from studio.export.bundle import mix_file
 from studio.export.origin import Origin, voices_of
 from studio.export.sounds import sound_form
 from studio.sampling import HIGHEST_SEED, Sampling, fresh_seed
-from studio.script import parse_script
-from studio.serve.jobs import Job, Jobs
+from studio.script import UnknownSpeakers, parse_script
+from studio.serve.jobs import NOTHING_SAID, Job, Jobs
 from studio.serve.live import begun, growing
-from studio.speech import SpeechRequest, readings_of
+from studio.speech import SpeechRequest
 from studio.strict_json import keys, number, one_of, whole
-from studio.text import WORDS_OF_A_LINE, clean, pieces_of_words
+from studio.text import WORDS_OF_A_LINE, clean
 from studio.voice_library import VoiceLibrary
 
 MOST_BYTES = 2**17  # of a request: the longest script in four bytes a character, and room for the rest
 LOOK_SECONDS = 0.02
 RETRY_SECONDS = "10"  # told to who comes when too many wait
-SMART = "smart"  # the voice that the model finds for the text
-NOTHING_SAID = "Nothing was said. Try another seed."
 FIELDS = {
     "model": str,
     "input": str,
@@ -51,6 +49,7 @@ FIELDS = {
     "stream_format": str,
     "seed": int,
 }
+SOURCE = "The request"
 PCM = "pcm"
 FILES = {  # by the names of that API: ours (see `export/sounds.py`), and what the answer calls it
     "mp3": ("mp3", "audio/mpeg"),
@@ -106,42 +105,36 @@ class SpeechApi:
             job = self.jobs.submit(secrets.token_hex(16), speech, "/v1/audio/speech", program=place)
         except GenerationFailed as problem:  # too many are waiting
             return _error(problem, 429, "rate_limit_error", {"Retry-After": RETRY_SECONDS})
+        answer: Response | None = None
         try:
             answer = await (self._stream if asked.form == PCM else self._file)(request, job, draft, asked)
-        except BaseException:  # a server that goes down cancels its handlers
-            self.jobs.abandon(job)
-            raise
-        answer.headers["X-Seed"] = str(speech.sampling.seed)
-        return answer
+            answer.headers["X-Seed"] = str(speech.sampling.seed)
+            return answer
+        finally:  # also where a server that goes down cancels its handlers
+            if not isinstance(answer, _Heard):  # which goes on until it has been heard
+                self.jobs.abandon(job)
 
     async def _file(self, request: Request, job: Job, draft: Draft, asked: "Asked") -> Response:
         """The whole, as a file that says what made it. `X-Findings` counts lines that the health check complains of."""
+        while not job.finished:
+            if await request.is_disconnected():
+                return Response(status_code=204)
+            await asyncio.sleep(LOOK_SECONDS)
         try:
-            while not job.finished:
-                if await request.is_disconnected():
-                    return Response(status_code=204)
-                await asyncio.sleep(LOOK_SECONDS)
-            if job.problem:
-                return _job_error(job.problem)
-            readings = readings_of(job.request, job.spoken)
-            if not readings:
-                return _job_error(GenerationFailed(NOTHING_SAID))
+            reading = job.reading()
             form, media_type = FILES[asked.form]
             origin = Origin("Speech", await run_in_threadpool(voices_of, draft, self.voices), *self._made_by)
-            content = await run_in_threadpool(mix_file, readings[0], sound_form(form), origin)
-            findings = sum(not place.take.health.passed for place in readings[0].placements)
-            return Response(content, media_type=media_type, headers={"X-Findings": str(findings)})
+            content = await run_in_threadpool(mix_file, reading, sound_form(form), origin)
         except StudioError as problem:
             return _job_error(problem)
-        finally:
-            self.jobs.abandon(job)
+        findings = sum(not place.take.health.passed for place in reading.placements)
+        return Response(content, media_type=media_type, headers={"X-Findings": str(findings)})
 
     async def _stream(self, request: Request, job: Job, draft: Draft, asked: "Asked") -> Response:
         """16-bit mono PCM while it is spoken. What fails once it has begun breaks the answer off."""
         sound = job.live
         assert sound is not None
         if not await begun(sound, request) or not sound.sample_rate:
-            self.jobs.abandon(job)
             return _job_error(job.problem or GenerationFailed(NOTHING_SAID))
 
         async def pieces() -> AsyncIterator[bytes]:
@@ -162,20 +155,16 @@ class SpeechApi:
     def _understood(self, data: Any) -> tuple["Asked", Draft, SpeechRequest]:
         """What was asked, as a draft, and as what the engine is given."""
         asked = Asked.read(data)
-        most = self.line_words or WORDS_OF_A_LINE
         known = self.voices.by_name()
-        draft = Draft.read(
+        whole = Draft.read(
             {
                 "scene": asked.instructions or QUIET_ROOM,
-                "speakers": [_speaker(name, voice, known) for name, voice in asked.cast.items()],
-                "lines": [
-                    {"speaker": who, "text": piece}
-                    for who, text in asked.lines
-                    for piece in pieces_of_words(text, most)
-                ],
+                "speakers": [{"name": name} | _voice(voice, known) for name, voice in asked.cast.items()],
+                "lines": [{"speaker": who, "text": text} for who, text in asked.lines],
             },
-            "The request",
+            SOURCE,
         )
+        draft = whole.with_short_rows(self.line_words or WORDS_OF_A_LINE)
         sampling = Sampling().with_seed(asked.seed if asked.seed is not None else fresh_seed())
         conversations = tuple(draft.conversations(self.voices))
         return asked, draft, SpeechRequest(conversations, sampling, stream=asked.form == PCM)
@@ -215,7 +204,7 @@ class Asked:
             BadConversation: the script cannot be read.
         """
         given = {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
-        values = keys(given, FIELDS, "The request")
+        values = keys(given, FIELDS, SOURCE)
         if not values.get("input", "").strip():
             raise BadConversation("input: there is nothing to speak. Give the text.")
         if number(values.get("speed", 1.0), 0.25, 4.0, "speed") != 1.0:
@@ -241,15 +230,18 @@ class Asked:
         )
 
 
-def _speaker(name: str, voice: str, known: Mapping[str, str]) -> dict[str, str]:
-    """One of the cast, as a draft has it; a voice is known by its name or its id."""
-    if voice == SMART:
-        return {"name": name, "kind": "smart"}
-    voice_id = voice if ":" in voice else known.get(voice.casefold())
-    if voice_id is None:
-        names = ", ".join(sorted(known))
-        raise BadSetting(f"voice: there is no voice {voice!r}. There are: {names}, {SMART} (the model's choice).")
-    return {"name": name, "kind": "reference", "reference": voice_id}
+def _voice(voice: str, known: Mapping[str, str]) -> dict[str, str]:
+    """A voice as a draft has it. Who knows the id of a visitor's voice may speak with it."""
+    if voice.startswith("own:"):
+        return {"kind": "reference", "reference": voice}
+    found = voice_in_words(voice, known)
+    if found is None:
+        names = ", ".join(sorted(name for name in known if ":" not in name))
+        raise BadSetting(
+            f"voice: there is no voice “{voice[:60]}”. There are: {names}, “described: an old man”, and smart (the "
+            "model's choice)."
+        )
+    return found
 
 
 def _paragraphs(text: str) -> list[tuple[int, str]]:
@@ -257,7 +249,13 @@ def _paragraphs(text: str) -> list[tuple[int, str]]:
 
 
 def _script(text: str, names: list[str]) -> list[tuple[int, str]]:
-    parts = parse_script(text, names)
+    try:
+        parts = parse_script(text, names)
+    except UnknownSpeakers as problem:
+        if not problem.names:
+            raise
+        unknown = ", ".join(f"“{name}”" for name in problem.names)
+        raise BadSetting(f"voice: {unknown} of the script has no voice. Name everybody who speaks.") from None
     if None in parts:
         raise BadConversation("input: a divider begins another conversation. Send those between them one by one.")
     return [(part.speaker, part.text) for part in parts if part is not None]
@@ -287,5 +285,7 @@ def _error(
     kind: str = "invalid_request_error",
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    error = {"message": clean(str(problem)), "type": kind, "param": None, "code": None}
+    message = clean(str(problem))
+    field = message.removeprefix(f"{SOURCE}: ").split(" ", 1)[0].rstrip(":")  # what is said of one begins with it
+    error = {"message": message, "type": kind, "param": field if field in FIELDS else None, "code": None}
     return JSONResponse({"error": error}, status, headers)

@@ -17,9 +17,9 @@ import gradio as gr
 
 from studio.audio import write_wav
 from studio.draft import NEEDED, Draft
-from studio.errors import BadConversation, GenerationFailed, StudioError
+from studio.errors import BadConversation, StudioError
 from studio.sampling import Sampling, fresh_seed
-from studio.speech import SpeechRequest, readings_of
+from studio.speech import SpeechRequest
 from studio.ui.answers import message
 from studio.ui.examples import explain
 from studio.ui.studio import Studio
@@ -85,13 +85,12 @@ def speak_endpoint(studio: Studio) -> None:
         finally:
             if not job.finished:  # nobody listens any more
                 studio.jobs.abandon(job)
-        if job.problem:
-            raise message(job.problem)
-        readings = readings_of(job.request, job.spoken)
-        if not readings:
-            raise message(GenerationFailed("Nothing was said. Try another seed."))
+        try:
+            reading = job.reading()
+        except StudioError as problem:
+            raise message(problem) from None
         with tempfile.TemporaryDirectory() as folder:  # Gradio takes its own copy
-            yield str(write_wav(readings[0].audio, Path(folder) / "speech.wav")), readings[0].facts()
+            yield str(write_wav(reading.audio, Path(folder) / "speech.wav")), reading.facts()
 
     inputs = [conversation, seed, takes, context]
     explain(speak, inputs, [EXAMPLE, 7, 1, 0])

@@ -7,10 +7,9 @@ from typing import Any
 import gradio as gr
 
 from studio.conversation import Line
-from studio.draft import MAX_ROWS, Draft, Row, same_ids
+from studio.draft import Draft, Row, same_ids
 from studio.errors import BadConversation, StudioError
 from studio.script import UnknownSpeakers, parse_script, print_script
-from studio.text import pieces_of_words
 from studio.ui.studio import Studio, static
 from studio.ui.voice_panel import own_cards, reference_sound, voice_cards
 
@@ -38,18 +37,12 @@ def script_editor(studio: Studio, draft: Draft) -> gr.HTML:
 
     def split_lines(asked: Any) -> dict[str, Any]:
         """The rows with those that are too long for the checkpoint cut up: all of them, or the one that is named."""
-        only, most = _asked(asked, "row", str, ""), studio.line_words or sys.maxsize
         try:
-            before = Draft.read({"lines": _asked(asked, "lines", list, [])}).rows
+            draft = Draft.read({"lines": _asked(asked, "lines", list, [])})
+            cut = draft.with_short_rows(studio.line_words or sys.maxsize, _asked(asked, "row", str, ""))
         except StudioError as problem:
             return {"problem": str(problem)}
-        rows: list[Row | None] = []
-        for row in before:
-            long = row is not None and len(row.text.split()) > most and only in ("", row.id)
-            rows += _pieces(row, most) if row and long else [row]
-        if len(rows) > MAX_ROWS:
-            return {"problem": f"That would be {len(rows)} lines; at most {MAX_ROWS} are taken. Leave some text out."}
-        return {"lines": [_json(row) for row in rows]}
+        return {"lines": [_json(row) for row in cut.rows]}
 
     def own_voices(asked: Any) -> list[dict[str, Any]]:
         """Cards of the visitor's voices that are still here."""
@@ -96,12 +89,6 @@ def _rows(asked: Any) -> tuple[Row | None, ...]:
         return Draft.read({"lines": _asked(asked, "lines", list, [])}).rows
     except StudioError:
         return ()
-
-
-def _pieces(row: Row, most: int) -> list[Row | None]:
-    """A row cut up; the first piece stays the row it was."""
-    first, *others = pieces_of_words(row.text, most)
-    return [replace(row, text=first), *(Row(row.speaker, piece) for piece in others)]
 
 
 def _json(row: Row | None) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def _view(reading: Reading, title: str) -> Data:
         "codes": [codes_for_page(one.take.codes) | {"start": one.start_seconds} for one in reading.placements],
         "notes": [
             *(
-                f"{_which(reading, one.lines)}: {WHY_CUT[one.take.stop]}."
+                f"{reading.conversation.lines_in_words(one.lines)}: {WHY_CUT[one.take.stop]}."
                 for one in reading.placements
                 if one.take.stop in WHY_CUT
             ),
@@ -192,11 +192,6 @@ def _lanes(project: Project, reading: Reading) -> list[Data]:
         )
         end = one.stop_seconds
     return list(lanes.values())
-
-
-def _which(reading: Reading, lines: tuple[int, ...]) -> str:
-    first, last = reading.line_number(lines[0]), reading.line_number(lines[-1])
-    return f"Line {first}" if len(lines) == 1 else f"Lines {first} to {last}"
 
 
 def _asked(draft: Draft, row: Row) -> list[str]:

@@ -98,10 +98,8 @@ def _findings(job: Job) -> list[str]:
     """What is to be looked at in the takes that were chosen, by the numbers of their lines; the first few of them."""
     found = []
     for part in job.spoken:
-        lines = job.request.conversations[part.conversation].lines
-        numbers = [lines[index].number or index + 1 for index in part.lines]
-        which = f"Line {numbers[0]}" if len(numbers) == 1 else f"Lines {numbers[0]} to {numbers[-1]}"
         if part.take.health.reasons and part.take.stop != Stop.STOPPED:
+            which = job.request.conversations[part.conversation].lines_in_words(part.lines)
             found.append(f"{which}: {'; '.join(part.take.health.reasons)}. Listen to it, or speak it again.")
     more = len(found) - FINDINGS
     return found[:FINDINGS] + ([f"… and {more} more, marked with ! in the script."] if more > 0 else [])

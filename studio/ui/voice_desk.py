@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from studio.audio import Audio, write_wav
+from studio.audio import Audio
 from studio.consent import Consent, today
 from studio.errors import BadConversation, BadSetting
 from studio.lab.codemap import StoredCodes
@@ -227,15 +227,10 @@ class VoiceDesk:
     def _recording(self, voice: LibraryVoice) -> Asked:
         """The whole recording, to look at and to hear while it is trimmed."""
         audio = self._studio.voices.recording(voice.id)
-        token = self._studio.voices.copy_of(voice.id, RECORDING)
-        if not token:
-            token, folder = self._studio.readings.make()
-            write_wav(audio, folder / "recording.wav")
-            self._studio.voices.remember_copy(voice.id, RECORDING, token)
         peaks = audio.peaks(PEAK_COLUMNS)
         scaled = np.round(255 * peaks / max(float(peaks.max()), 1e-6)).astype(np.uint8)
         return {
-            "url": f"{ROUTE}/{token}/recording.wav",
+            "url": self._studio.sound_of(voice.id, RECORDING, audio),
             "samples": audio.length,
             "rate": audio.sample_rate,
             "channels": audio.channels,

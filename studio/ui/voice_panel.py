@@ -6,9 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.audio import write_wav
 from studio.errors import BadConversation
-from studio.ui.project_view import ROUTE
 from studio.ui.studio import Studio
 from studio.voice_library import public_id
 from studio.voices import LibraryVoice
@@ -55,12 +53,7 @@ def reference_sound(studio: Studio, voice_id: str) -> str:
     reference = studio.voices.find(voice_id).reference
     assert reference.audio is not None
     kind = f"reference {hashlib.sha256(reference.audio.samples.tobytes()).hexdigest()[:16]}"  # a mend makes another
-    token = studio.voices.copy_of(voice_id, kind)
-    if not token:
-        token, folder = studio.readings.make()
-        write_wav(reference.audio, folder / "reference.wav")
-        studio.voices.remember_copy(voice_id, kind, token)
-    return f"{ROUTE}/{token}/reference.wav"
+    return studio.sound_of(voice_id, kind, reference.audio)
 
 
 def voice_cards(studio: Studio, ids: Sequence[str]) -> list[Data]:
