@@ -10,6 +10,7 @@ SECONDS_PER_BYTE = 0.075  # of UTF-8 text at an ordinary pace: 13 Latin letters,
 SECONDS_PER_DIGIT = 0.25  # a digit is spoken as a word
 CONTROL_TOKEN = re.compile(r"<\|[^|<>\s]{1,60}\|>")
 WORDS_OF_A_LINE = 60  # where nobody has measured how long a line a checkpoint speaks reliably
+LEANING_LETTERS = 3  # words as short as that mostly belong to the next one: of, the, to, und, les
 SENTENCE_END, CLAUSE_END = re.compile(r"[.!?…][\"'”’)\]]*$"), re.compile(r"[,;:–—]$")
 
 
@@ -82,7 +83,9 @@ def _cut_cost(word: str) -> float:
     """What it costs to cut after a word, where a further piece costs 1."""
     if SENTENCE_END.search(word):
         return 0.0
-    return 1.0 if CLAUSE_END.search(word) else 3.0
+    if CLAUSE_END.search(word):
+        return 1.0
+    return 3.0 if len(word) > LEANING_LETTERS else 4.0
 
 
 def words_wrong(text: str, heard: str) -> int:

@@ -108,6 +108,7 @@ def test_names_of_files_hold_no_surprises(name: str, plain: str, any_script: str
         ("One two three, four five six seven.", ["One two three,", "four five six seven."]),
         ("He said: “Come in.” Nobody came in.", ["He said: “Come in.”", "Nobody came in."]),
         ("one two three four five six seven", ["one two three", "four five six seven"]),
+        ("a short of the other one two", ["a short", "of the other one two"]),
         ("  one \n two ", ["one two"]),
         ("", []),
     ],
