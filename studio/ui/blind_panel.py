@@ -73,14 +73,8 @@ def blind_tests(studio: Studio) -> gr.HTML:
         ratings = asked.get("ratings")
         numbers = [one for one in ratings if isinstance(one, int | float)] if isinstance(ratings, list) else []
         with kept.lock:
-            test: Any = kept.test
-            test.rate(_text(asked.get("listener")), numbers)
-            return {
-                "test": kept.token,
-                "summary": _summary(test),
-                "csv": test.as_csv(),
-                "unsure": test.unsure_listeners,
-            }
+            kept.test.rate(_text(asked.get("listener")), numbers)  # type: ignore[union-attr]
+            return _rated(kept)
 
     @answering_page
     def mushra_export(asked: Asked) -> Asked:
@@ -89,6 +83,18 @@ def blind_tests(studio: Studio) -> gr.HTML:
         with kept.lock:
             archive = kept.test.webmushra_zip()  # type: ignore[union-attr]
         return {"zip": base64.b64encode(archive).decode("ascii")}
+
+    @answering_page
+    def blind_resume(asked: Asked) -> Asked:
+        """Where the test stands that a page had begun before it was loaded again (`{test, listener}`)."""
+        kept = store.find(asked.get("test"), AbxTest, MushraTest)
+        with kept.lock:
+            if isinstance(kept.test, AbxTest):
+                return {"abx": _abx_state(kept)}
+            listener = _text(asked.get("listener"))
+            if listener in kept.test.listeners:
+                return {"rated": _rated(kept)}
+            return {"sheet": _sheet(kept, kept.test.sheet(listener))}
 
     @answering_page
     def blind_end(asked: Asked) -> Asked:
@@ -102,7 +108,7 @@ def blind_tests(studio: Studio) -> gr.HTML:
         html_template='<section class="hs-blind" aria-label="Blind test"></section>',
         # Not as a property of its own: those are lost by an event that skips a component that was never shown.
         js_on_load=f"HiggsStudio.mountBlind(element, props, watch, server, {trials});",
-        server_functions=[abx_start, abx_answer, mushra_start, mushra_next, mushra_rate, mushra_export, blind_end],
+        server_functions=[abx_start, abx_answer, mushra_start, mushra_next, mushra_rate, mushra_export, blind_resume, blind_end],
         apply_default_css=False,
         elem_id="hs-blind",
     )
@@ -144,6 +150,17 @@ def _sheet(kept: Kept, sheet: Sheet) -> Asked:
         "listener": sheet.listener,
         "reference": kept.url(sheet.reference),
         "stimuli": [kept.url(path) for path in sheet.stimuli],
+    }
+
+
+def _rated(kept: Kept) -> Asked:
+    """What the listeners of a test have said so far."""
+    test: Any = kept.test
+    return {
+        "test": kept.token,
+        "summary": _summary(test),
+        "csv": test.as_csv(),
+        "unsure": test.unsure_listeners,
     }
 
 

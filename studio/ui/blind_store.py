@@ -57,15 +57,15 @@ class BlindStore:
     def _bytes(self) -> int:
         return sum(kept.test.nbytes for kept in self._kept.values())
 
-    def find(self, token: Any, kind: type) -> Kept:
-        """A test by its token.
+    def find(self, token: Any, *kinds: type) -> Kept:
+        """A test by its token, of one of these kinds.
 
         Raises:
             BadSetting: it is not here, or of another kind.
         """
         with self._guard:
             kept = self._kept.get(token) if isinstance(token, str) else None
-        if kept is None or not isinstance(kept.test, kind):
+        if kept is None or not isinstance(kept.test, kinds):
             raise BadSetting(GONE)
         return kept
 

@@ -62,6 +62,7 @@ def test_an_abx_test_of_8_trials_is_finished_by_keyboard(blind: Page):
         expect(panel.get_by_label("Pause", exact=True)).to_be_visible()
         blind.keyboard.press("a" if trial % 2 else "b")
     expect(panel.get_by_text(re.compile(r"^\d of 8 correct, p = \d\.\d{3}\."))).to_be_visible()
+    blind.remove_listener("response", look)
     assert len(sizes) == 3 * 8, "each trial has files of its own"
     assert len(set(sizes.values())) == 1, "sizes tell them apart"
     assert len({head["last-modified"] for head in headers}) == 1, "dates tell them apart"
@@ -218,3 +219,31 @@ def test_nothing_moves_under_the_pointer_and_pointed_at_is_not_chosen(blind: Pag
     assert answer.evaluate(ground) != other.evaluate(ground)
     blind.mouse.up()
     panel.get_by_role("button", name="Leave the test").click()
+
+
+def test_a_reload_finds_the_test_again(blind: Page):
+    panel = blind.locator(BLIND)
+
+    def come_back() -> None:
+        blind.reload()
+        for tab in ("Codec lab", "Blind"):
+            lab_tab(blind, tab)
+
+    panel.get_by_role("button", name="ABX").click()
+    panel.get_by_role("button", name="Start").click()
+    expect(panel.get_by_text("Trial 1 of 8")).to_be_visible()
+    come_back()
+    expect(panel.get_by_text("Trial 1 of 8")).to_be_visible()
+    expect(panel.get_by_label("Play", exact=True)).to_be_enabled()
+    panel.get_by_role("button", name="Leave the test").click()
+    panel.get_by_role("button", name="MUSHRA").click()
+    panel.get_by_label("Listener").fill("Ann")
+    panel.get_by_role("button", name="Start").click()
+    panel.get_by_label("Rating of Sound 2").fill("30")
+    come_back()
+    expect(panel.get_by_label("Rating of Sound 2")).to_have_value("30")
+    panel.get_by_role("button", name="Submit ratings").click()
+    expect(panel.get_by_role("alert")).to_contain_text("Sound 1, Sound 3 and Sound 4 have not been rated yet")
+    panel.get_by_role("button", name="Leave the test").click()
+    come_back()
+    expect(panel.get_by_role("button", name="Start")).to_be_visible()

@@ -1,11 +1,11 @@
 /* Blind tests: ABX and a short MUSHRA. The page knows files with random names and nothing else; what is what stays on the
    server until the test is done. Value: {clips: [{name, token, rate, versions: [{title}]}]}.
    ABX keys: 1, 2, 3 hear A, B, X; space plays; a and b answer. MUSHRA keys: 0 the reference, 1 to 9 the sounds.
-   Both take no answer before every sound in question was heard, for HEARD_SECONDS at least. */
+   Both take no answer before every sound in question was heard, for HEARD_SECONDS at least. A reload finds the test again. */
 "use strict";
 
 window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
-  const { make, clock, bytesOf, typing, sideways, SyncPlayer } = window.HiggsStudio;
+  const { make, clock, bytesOf, typing, memory, sideways, SyncPlayer } = window.HiggsStudio;
   const root = element.querySelector(".hs-blind");
   const EMPTY = "Compare some codecs first: then their versions can be told apart here (ABX), or rated (MUSHRA), without knowing which is which.";
 
@@ -24,10 +24,29 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
   root.player = player; // for whoever wants to look
 
   function receive() {
-    const next = props.value?.clips ?? [];
-    if (phase?.running) return; // a new comparison does not end a test
-    clips = next;
+    clips = props.value?.clips ?? [];
     [chosen.clip, chosen.first, chosen.second, chosen.versions] = [0, 0, 1, null];
+    if (!phase) setup(); // a new comparison ends no test, and takes no result away
+  }
+
+  /* The test that was on this page before it was loaded again; whatever has become of it is no news to anybody. */
+  async function resume() {
+    const kept = memory.read("blind");
+    if (!kept?.test) return;
+    phase = { running: false };
+    const found = await server.blind_resume(kept).catch(() => null);
+    phase = null;
+    if (!found) setup(); // the studio did not answer: the next reload may find it
+    else if (found.abx) await abxTrial(found.abx);
+    else if (found.sheet) await mushraSheet(found.sheet, kept.ratings);
+    else if (found.rated) mushraResult(found.rated);
+    else fresh();
+  }
+
+  /* Leave the test that was on the page. */
+  function fresh() {
+    memory.write("blind", null);
+    phase = null;
     setup();
   }
 
@@ -114,7 +133,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
     input.focus();
   }
 
-  const leave = (test) => make("button", { type: "button", class: "hs-button", onclick: () => { server.blind_end({ test }).catch(() => {}); phase = null; receive(); } }, "Leave the test");
+  const leave = (test) => make("button", { type: "button", class: "hs-button", onclick: () => { server.blind_end({ test }).catch(() => {}); fresh(); } }, "Leave the test");
 
   /* Play, position, and buttons for what can be heard; the same for both tests. */
   function transport(names, keyNames) {
@@ -170,6 +189,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
 
   async function abxTrial(state) {
     const { trial, test } = state;
+    memory.write("blind", { test });
     if (!trial) { abxResult(state); return; }
     const controls = transport(["A", "B", "X"], ["1", "2", "3"]);
     const hint = make("p", { class: "hs-quiet" }, "Hear all three, as often as you like; then say what X is.");
@@ -205,7 +225,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
 
   function abxResult(state) {
     phase = { running: false };
-    const again = make("button", { type: "button", class: "hs-button hs-main", onclick: setup }, "Another test");
+    const again = make("button", { type: "button", class: "hs-button hs-main", onclick: fresh }, "Another test");
     const more = state.to_go ? `Until p < 0.05, ${state.to_go} more correct answers without a mistake would be needed; plan them as a new, longer test.` : "";
     show(
       make("p", { class: "hs-result", role: "status" }, state.sentence),
@@ -223,14 +243,17 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
     if (sheet) await mushraSheet(sheet);
   }
 
-  async function mushraSheet(sheet) {
+  /* With what has been rated already, by the number of the sound. */
+  async function mushraSheet(sheet, before = {}) {
+    const ratings = { ...before };
+    const keep = () => memory.write("blind", { test: sheet.test, listener: sheet.listener, ratings });
+    keep();
     const names = sheet.stimuli.map((url, index) => `Sound ${index + 1}`);
     const controls = transport(["Reference", ...names], ["0", ...names.map((name, index) => (index < 9 ? String(index + 1) : " "))]);
-    const touched = new Set();
     const sliders = names.map((name, index) => {
-      const output = make("output", { class: "hs-rating" }, "–");
-      const slider = make("input", { type: "range", min: 0, max: 100, step: 1, value: 50, "aria-label": `Rating of ${name}` });
-      const rated = () => { touched.add(index); output.textContent = slider.value; };
+      const output = make("output", { class: "hs-rating" }, String(ratings[index] ?? "–"));
+      const slider = make("input", { type: "range", min: 0, max: 100, step: 1, value: ratings[index] ?? 50, "aria-label": `Rating of ${name}` });
+      const rated = () => { ratings[index] = Number(slider.value); output.textContent = slider.value; keep(); };
       slider.addEventListener("input", rated);
       slider.addEventListener("change", rated);
       slider.addEventListener("focus", () => player.choose(index + 1));
@@ -238,7 +261,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
     });
     const send = make("button", {
       type: "button", class: "hs-button hs-main", onclick: async () => {
-        const unrated = names.filter((name, index) => !touched.has(index));
+        const unrated = names.filter((name, index) => !(index in ratings));
         if (unrated.length) {
           complain(`Not sent: ${listed(unrated)} not been rated yet. Move each slider, then submit.`);
           sliders[names.indexOf(unrated[0])].slider.focus();
@@ -281,7 +304,7 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
           make("td", { class: "hs-bar-cell", "aria-hidden": "true" }, bar(row))))))),
       make("p", { class: "hs-quiet" }, unsure),
       make("div", { class: "hs-bench-row" }, listener, next),
-      make("div", { class: "hs-bench-row" }, save("mushra.csv", "text/csv", done.csv, "Download CSV"), webmushra, make("button", { type: "button", class: "hs-button", onclick: setup }, "Another test")));
+      make("div", { class: "hs-bench-row" }, save("mushra.csv", "text/csv", done.csv, "Download CSV"), webmushra, make("button", { type: "button", class: "hs-button", onclick: fresh }, "Another test")));
   }
 
   function bar(row) {
@@ -304,4 +327,5 @@ window.HiggsStudio.mountBlind = (element, props, watch, server, trials) => {
 
   watch("value", receive);
   receive();
+  resume();
 };
