@@ -88,9 +88,8 @@ class Conversation:
         return self.lines[index].number or index + 1
 
     def lines_in_words(self, indices: Sequence[int]) -> str:
-        """Lines as messages call them, from the first to the last: "Line 3", "Lines 3 to 5"."""
-        first, last = self.line_number(indices[0]), self.line_number(indices[-1])
-        return f"Line {first}" if len(indices) == 1 else f"Lines {first} to {last}"
+        """Lines as messages call them."""
+        return lines_in_words([self.line_number(index) for index in indices])
 
     def check(self) -> list[str]:
         """Make sure that it can be spoken.
@@ -157,3 +156,8 @@ class Conversation:
         speaker = self.speakers[line.speaker]
         speaker = replace(speaker, voice=voice) if voice else speaker
         return replace(self, lines=(replace(line, speaker=0),), speakers=(speaker,))
+
+
+def lines_in_words(numbers: Sequence[int]) -> str:
+    """Lines by their numbers, as messages call them: "Line 3", or from the first to the last "Lines 3 to 5"."""
+    return f"Line {numbers[0]}" if len(numbers) == 1 else f"Lines {numbers[0]} to {numbers[-1]}"

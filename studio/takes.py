@@ -101,6 +101,11 @@ class Reading:
         return max((placement.stop_seconds for placement in self.placements), default=0.0)
 
     @property
+    def spoken_seconds(self) -> float:
+        """Length of its takes, without the silences between them."""
+        return sum(placement.take.seconds for placement in self.placements)
+
+    @property
     def rtf(self) -> float:
         """Compute seconds per second of audio."""
         return self.compute_seconds / self.duration_seconds if self.duration_seconds else 0.0

@@ -179,6 +179,16 @@ def test_what_is_no_request_is_refused(client: TestClient, body: bytes):
     problem_of(answer)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/v1/audio/speech", 405), ("POST", "/v1/models", 405), ("POST", "/v1/chat/completions", 404)],
+)
+def test_what_is_not_offered_is_said_in_the_form_of_that_api(client: TestClient, method: str, path: str, status: int):
+    answer = client.request(method, path)
+    assert answer.status_code == status
+    assert problem_of(answer).startswith(f"There is no {method} {path}. There are: POST /v1/audio/speech, ")
+
+
 def test_more_than_is_read_is_refused(client: TestClient):
     answer = client.post("/v1/audio/speech", json={"input": "x" * 200_000})
     assert answer.status_code == 413

@@ -72,8 +72,9 @@ class VoiceFolder:
             StudioError: there are too few clips, or too little sound.
         """
         if len(self.clips) < FEWEST_CLIPS or self.duration_seconds < FEWEST_SECONDS:
+            clips = "is 1 usable clip" if len(self.clips) == 1 else f"are {len(self.clips)} usable clips"
             raise StudioError(
-                f"There are {len(self.clips)} usable clips with {self.duration_seconds:.0f} seconds of speech; at "
+                f"There {clips} with {self.duration_seconds:.0f} seconds of speech; at "
                 f"least {FEWEST_CLIPS} clips and {FEWEST_SECONDS:.0f} seconds are needed, and some minutes are better. "
                 "Mend what is named above, or record more."
             )

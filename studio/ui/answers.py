@@ -19,9 +19,9 @@ def message(problem: StudioError) -> gr.Error:
 
 
 def told(text: str, *, wrong: bool) -> Any:
-    """A sentence beside the form it is about: put it into a `gr.HTML`. It is shown as plain text."""
+    """A sentence beside the form it is about: put it into a `gr.HTML`. It is shown as plain text; no text hides it."""
     look, role = ("hs-problem", "alert") if wrong else ("hs-notice", "status")
-    return gr.update(value=f'<p class="{look}" role="{role}">{html.escape(text)}</p>', visible=True)
+    return gr.update(value=f'<p class="{look}" role="{role}">{html.escape(text)}</p>', visible=bool(text))
 
 
 def answering_page(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Blind tests on what was compared: ABX and a short MUSHRA. Their script is `blind.js`; the answers stay here."""
 
 import base64
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -14,80 +15,87 @@ from studio.ui.answers import answering_page
 from studio.ui.blind_store import BlindStore, Kept
 from studio.ui.kept_clips import find_clip, kept_version
 from studio.ui.studio import Studio
+from studio.workspace import Workspace
 
 TRIALS = (8, 12, 16, 24)
 Asked = dict[str, Any]
+Answer = Callable[[Any], Asked]
 
 
-def blind_tests(studio: Studio) -> gr.HTML:
-    """The panel; its value is `{clips: [view of a kept clip]}`."""
-    store = BlindStore(studio.readings)
+class BlindDesk:
+    """What the panel asks: each function takes one JSON object and gives one."""
 
-    def sounds(asked: Asked, numbers: list[Any]) -> dict[str, Audio]:
-        versions = [kept_version(studio.readings, asked.get("token"), number)[:2] for number in numbers]
+    def __init__(self, files: Workspace) -> None:
+        """Keep tests and their files in folders of `files`, where the clips are, too."""
+        self._files = files
+        self._store = BlindStore(files)
+
+    def functions(self) -> list[Answer]:
+        """All of them, each under its own name, as the page's script calls them."""
+        asked: Sequence[Callable[[Asked], Asked]] = (
+            *(self.abx_start, self.abx_answer, self.mushra_start, self.mushra_next, self.mushra_rate),
+            *(self.mushra_export, self.blind_resume, self.blind_end),
+        )
+        return [answering_page(function) for function in asked]
+
+    def _sounds(self, asked: Asked, numbers: list[Any]) -> dict[str, Audio]:
+        versions = [kept_version(self._files, asked.get("token"), number)[:2] for number in numbers]
         return dict(versions) if asked.get("limited") is not True else dict(limited(*version) for version in versions)
 
-    @answering_page
-    def abx_start(asked: Asked) -> Asked:
+    def abx_start(self, asked: Asked) -> Asked:
         """Begin an ABX test of two versions of a clip."""
-        pair = list(sounds(asked, [asked.get("first"), asked.get("second")]).items())
+        pair = list(self._sounds(asked, [asked.get("first"), asked.get("second")]).items())
         if len(pair) < 2:
             raise BadSetting("Choose two different versions for an ABX test.")
         trials = _whole(asked.get("trials"))
-        token, folder = store.room()
-        return _abx_state(store.keep(AbxTest(pair[0], pair[1], folder, trials), token, folder))
+        token, folder = self._store.room()
+        return _abx_state(self._store.keep(AbxTest(pair[0], pair[1], folder, trials), token, folder))
 
-    @answering_page
-    def abx_answer(asked: Asked) -> Asked:
+    def abx_answer(self, asked: Asked) -> Asked:
         """Take an answer to the present trial; give the next one, or the result."""
-        kept = store.find(asked.get("test"), AbxTest)
+        kept = self._store.find(asked.get("test"), AbxTest)
         with kept.lock:
             kept.test.answer(asked.get("choice"), _whole(asked.get("number")))  # type: ignore[union-attr, arg-type]
             return _abx_state(kept)
 
-    @answering_page
-    def mushra_start(asked: Asked) -> Asked:
+    def mushra_start(self, asked: Asked) -> Asked:
         """Begin a MUSHRA test of some versions of a clip against its original, for a first listener."""
         numbers = asked.get("versions")
         if not isinstance(numbers, list) or not 1 <= len(numbers) <= MAX_VERSIONS:
             raise BadSetting(f"Choose 1 to {MAX_VERSIONS} versions to rate.")
-        view, _ = find_clip(studio.readings, asked.get("token"))
-        [original] = sounds(asked, [0]).values()
-        versions = sounds(asked, [number for number in numbers if number != 0])
-        token, folder = store.room()
+        view, _ = find_clip(self._files, asked.get("token"))
+        [original] = self._sounds(asked, [0]).values()
+        versions = self._sounds(asked, [number for number in numbers if number != 0])
+        token, folder = self._store.room()
         test = MushraTest(original, versions, folder)
         sheet = test.sheet(_text(asked.get("listener")))
-        return _sheet(store.keep(test, token, folder), sheet) | {"clip": view["name"]}
+        return _sheet(self._store.keep(test, token, folder), sheet) | {"clip": view["name"]}
 
-    @answering_page
-    def mushra_next(asked: Asked) -> Asked:
+    def mushra_next(self, asked: Asked) -> Asked:
         """The sheet of another listener."""
-        kept = store.find(asked.get("test"), MushraTest)
+        kept = self._store.find(asked.get("test"), MushraTest)
         with kept.lock:
             return _sheet(kept, kept.test.sheet(_text(asked.get("listener"))))  # type: ignore[union-attr]
 
-    @answering_page
-    def mushra_rate(asked: Asked) -> Asked:
+    def mushra_rate(self, asked: Asked) -> Asked:
         """Take a listener's ratings; give the summary."""
-        kept = store.find(asked.get("test"), MushraTest)
+        kept = self._store.find(asked.get("test"), MushraTest)
         ratings = asked.get("ratings")
         numbers = [one for one in ratings if isinstance(one, int | float)] if isinstance(ratings, list) else []
         with kept.lock:
             kept.test.rate(_text(asked.get("listener")), numbers)  # type: ignore[union-attr]
             return _rated(kept)
 
-    @answering_page
-    def mushra_export(asked: Asked) -> Asked:
+    def mushra_export(self, asked: Asked) -> Asked:
         """The same stimuli as a test for webMUSHRA."""
-        kept = store.find(asked.get("test"), MushraTest)
+        kept = self._store.find(asked.get("test"), MushraTest)
         with kept.lock:
             archive = kept.test.webmushra_zip()  # type: ignore[union-attr]
         return {"zip": base64.b64encode(archive).decode("ascii")}
 
-    @answering_page
-    def blind_resume(asked: Asked) -> Asked:
+    def blind_resume(self, asked: Asked) -> Asked:
         """Where the test stands that a page had begun before it was loaded again (`{test, listener}`)."""
-        kept = store.find(asked.get("test"), AbxTest, MushraTest)
+        kept = self._store.find(asked.get("test"), AbxTest, MushraTest)
         with kept.lock:
             if isinstance(kept.test, AbxTest):
                 return {"abx": _abx_state(kept)}
@@ -96,19 +104,21 @@ def blind_tests(studio: Studio) -> gr.HTML:
                 return {"rated": _rated(kept)}
             return {"sheet": _sheet(kept, kept.test.sheet(listener))}
 
-    @answering_page
-    def blind_end(asked: Asked) -> Asked:
+    def blind_end(self, asked: Asked) -> Asked:
         """Leave a test: its files go."""
-        store.end(asked.get("test"))
+        self._store.end(asked.get("test"))
         return {}
 
+
+def blind_tests(studio: Studio) -> gr.HTML:
+    """The panel; its value is `{clips: [view of a kept clip]}`."""
     trials = [[count, _needed(count)] for count in TRIALS]
     return gr.HTML(
         {"clips": []},
         html_template='<section class="hs-blind" aria-label="Blind test"></section>',
         # Not as a property of its own: those are lost by an event that skips a component that was never shown.
         js_on_load=f"HiggsStudio.mountBlind(element, props, watch, server, {trials});",
-        server_functions=[abx_start, abx_answer, mushra_start, mushra_next, mushra_rate, mushra_export, blind_resume, blind_end],
+        server_functions=BlindDesk(studio.readings).functions(),
         apply_default_css=False,
         elem_id="hs-blind",
     )

@@ -11,7 +11,7 @@ import gradio as gr
 from studio.errors import StudioError
 from studio.lab.compare import same_bitrate
 from studio.lab.metrics import MEASURES, QUICK
-from studio.ui.answers import answering
+from studio.ui.answers import answering, told
 from studio.ui.compare_run import Run, ended_words, progress, work
 from studio.ui.comparison import POLL_SECONDS, Running
 from studio.ui.lab_desk import LabDesks
@@ -113,6 +113,10 @@ class ComparePanel:
             concurrency_limit=None,  # one after another by `Comparisons`, which can be stopped
             show_progress="hidden",
             api_visibility="private",
+        )
+
+        self.go.click(  # what was said about a file is no news any more
+            lambda: told("", wrong=False), outputs=self.sound.note, show_progress="hidden", api_visibility="private"
         )
 
         def stop_comparison(request: gr.Request) -> Any:

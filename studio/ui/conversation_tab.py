@@ -29,8 +29,8 @@ def conversation_tab(studio: Studio, page: gr.Blocks) -> gr.Textbox:
     with gr.Row(elem_id="hs-workbench"):
         with gr.Column(elem_classes="hs-zone", min_width=280):
             preset = gr.Dropdown(
-                [(item.title, key) for key, item in studio.presets.items()],
-                value=None,
+                [("Choose one …", ""), *((item.title, key) for key, item in studio.presets.items())],
+                value="",
                 label="Preset",
                 info="A conversation to begin with. What it replaces comes back with Undo.",
             )
@@ -90,8 +90,8 @@ def _status(studio: Studio) -> gr.HTML:
 def _connect_presets(studio: Studio, preset: gr.Dropdown, editor: gr.HTML, dials: Dials) -> None:
     """Let the preset menu fill in the script, the dials, and the seed where the preset has one."""
 
-    def load(key: str | None) -> Data:
-        if key is None or key not in studio.presets:
+    def load(key: str) -> Data:
+        if key not in studio.presets:
             return {editor: gr.skip()}
         chosen = studio.presets[key]
         values = {dial: getattr(chosen.sampling, name) for name, dial in dials.sampling.items()}

@@ -238,7 +238,7 @@ def project_panel() -> ProjectPanel:
             new = gr.Button("New project", size="sm", min_width=120)
             verify = gr.Button("Verify", size="sm", min_width=120)
         back = gr.Button("Back to the project before", size="sm", visible=False)
-        note = gr.HTML(visible=False, elem_id="hs-project-note")
+        note = gr.HTML(visible=False, apply_default_css=False, elem_id="hs-project-note")
         gr.Markdown(
             "Every change is kept as you make it. *Verify* speaks each take again with its seed and compares codes. "
             "A line that hears others is given those heard now, so it may differ where other takes stood there before."
@@ -269,5 +269,6 @@ def _table(found: list[Verdict], words: str) -> Any:
         f'<tr class="hs-{kinds[one.same]}">' + "".join(f"<td>{html.escape(cell)}</td>" for cell in one.row) + "</tr>"
         for one in sorted(found, key=lambda one: one.lines)
     )
-    table = f'<table class="hs-verdicts"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>' if rows else ""
+    table = f'<table class="hs-table hs-verdicts"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+    table = f'<div class="hs-scroll">{table}</div>' if rows else ""
     return gr.update(value=f'<p class="hs-notice" role="status">{html.escape(words)}</p>{table}', visible=True)

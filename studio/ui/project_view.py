@@ -22,6 +22,7 @@ from studio.workspace import Workspace
 ROUTE = "files"  # where the web app serves a folder's files: /files/TOKEN/NAME
 PEAK_COLUMNS = 1_500
 LOUDNESS_TOLERANCE_LU = 0.2
+SHOWN_SILENCE_SECONDS = 0.05
 MOST_SHOWN = 64  # projects whose pictures are at hand
 
 WHY_CUT = {
@@ -90,7 +91,7 @@ class ProjectViews:
         return [
             ["Checkpoint", facts["checkpoint"]],
             ["Seed", _seed(project, reading)],
-            ["Duration", f"{reading.duration_seconds:.2f} s"],
+            ["Duration", f"{reading.duration_seconds:.2f} s{_of_it_speech(reading)}"],
             ["Speed", f"RTF {reading.rtf:.2f}, {reading.compute_seconds:.1f} s of work"],
             ["Codes", f"{codes.codebooks} × {codes.frame_rate:g} frames/s, {codes.bitrate_kbps:g} kbit/s"],
             ["Ended by", ", ".join(facts["stop"])],
@@ -169,6 +170,12 @@ def _seed(project: Project, reading: Reading) -> str:
     return "one for each take"
 
 
+def _of_it_speech(reading: Reading) -> str:
+    """How much of a duration is no silence between takes, where there is any."""
+    silent = reading.duration_seconds - reading.spoken_seconds
+    return f", {reading.spoken_seconds:.1f} s of it speech" if silent >= SHOWN_SILENCE_SECONDS else ""
+
+
 def _lanes(project: Project, reading: Reading) -> list[Data]:
     """A lane per speaker with its takes as blocks; one lane for a conversation in one breath."""
     conversation = reading.conversation
@@ -177,7 +184,7 @@ def _lanes(project: Project, reading: Reading) -> list[Data]:
     for one in reading.placements:
         speakers = reading.speakers(one)
         name = ", ".join(conversation.speakers[index].name for index in speakers)
-        lane = lanes.setdefault(speakers, {"name": name, "speaker": speakers[0], "blocks": []})
+        lane = lanes.setdefault(speakers, {"name": name, "speakers": list(speakers), "blocks": []})
         first = conversation.lines[one.lines[0]]
         lane["blocks"].append(
             {

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from studio.audio import MAX_UPLOAD_SECONDS, Audio, read_recording, read_wav, shown_name, write_wav
+from studio.conversation import lines_in_words
 from studio.errors import BadAudio, StudioError
 from studio.lab.compare import SHORTEST_CLIP_SECONDS
 from studio.project import Project
@@ -183,9 +184,8 @@ def _takes(project: Project) -> dict[str, tuple[str, Audio]]:
     for take_id, lines in numbers.items():
         kept = project.take(take_id)
         number = 1 + [one.id for one in project.takes_of(kept.rows[0])].index(take_id)
-        which = f"Line {lines[0]}" if len(lines) == 1 else f"Lines {lines[0]} to {lines[-1]}"
         who = ", ".join(dict.fromkeys(speakers[take_id]))
-        takes[TAKE + take_id] = (f"{which} · {who}, take {number}", kept.take.audio)
+        takes[TAKE + take_id] = (f"{lines_in_words(lines)} · {who}, take {number}", kept.take.audio)
     return takes
 
 

@@ -86,12 +86,26 @@ def _over(job: Job) -> Data:
         return {"state": "done" if job.stopping else "failed", "text": str(job.problem)}
     seconds = sum(part.take.seconds for part in job.spoken)
     compute = sum(take.compute_seconds for part in job.spoken for take in part.takes)
-    text = f"Done: {seconds:.1f} s of speech in {compute:.1f} s."
+    text = f"Done: {_which(job)}{seconds:.1f} s of speech in {compute:.1f} s."
     if job.stopping:
         text = f"Stopped: {seconds:.1f} s of speech were kept."
     notes = sorted({note for conversation in job.request.conversations for note in conversation.check()})
     notes += sorted({note for part in job.spoken for note in part.notes})
     return {"state": "done", "text": text, "notes": notes + _findings(job), "stopped": job.stopping}
+
+
+def _which(job: Job) -> str:
+    """Which lines were spoken, where it is not all of them, and of how many takes the best is heard."""
+    lines = [line for part in job.spoken for line in part.lines]
+    words = []
+    if len(lines) < sum(len(conversation.lines) for conversation in job.request.conversations):
+        one = len(job.spoken) == 1
+        conversation = job.request.conversations[job.spoken[0].conversation] if one else None
+        words.append(conversation.lines_in_words(lines).lower() if conversation else f"{len(lines)} lines")
+    takes = max((len(part.takes) for part in job.spoken), default=0)
+    if takes > 1:
+        words.append(f"the best of {takes} takes")
+    return "".join(f"{one}, " for one in words)
 
 
 def _findings(job: Job) -> list[str]:

@@ -86,8 +86,7 @@ def _connect(
             voice = studio.voices.begin(read_recording(path, as_it_is=True), shown_name(path.name))
         except StudioError as problem:
             return {note: told(str(problem), wrong=True), recording: None}
-        words = " ".join(("Added. Words and consent are still to come.", *voice.notes))
-        return {note: told(words, wrong=False), recording: None, shelf: show(voice.id)}
+        return {note: told(" ".join(voice.notes), wrong=False), recording: None, shelf: show(voice.id)}
 
     def open_voice_file(data: Data) -> Data:
         path = Path(data[opened])

@@ -206,6 +206,11 @@ def test_a_reload_keeps_conversation_voice_and_result(studio: Page, recording: P
     expect(studio.get_by_label("Voice of speaker 1").locator("option:checked")).to_have_text("Henry")
     expect(studio.locator("#hs-result .hs-download")).to_be_visible()
     assert np.array_equal(before, wav(studio)[0])
+    studio.get_by_role("button", name="Undo", exact=True).click()  # the way back, too
+    expect(studio.get_by_label("Scene", exact=True)).not_to_have_value("A quiet harbour at dawn.")
+    expect(studio.get_by_label("Text of line 1", exact=True)).to_have_value("This must stay.")
+    studio.get_by_role("button", name="Redo", exact=True).click()
+    expect(studio.get_by_label("Scene", exact=True)).to_have_value("A quiet harbour at dawn.")
 
 
 def test_a_reload_keeps_every_result_of_a_batch(studio: Page):
@@ -449,7 +454,7 @@ def test_a_voice_added_while_the_page_is_still_asking_for_the_others_stays_in_th
 
 def test_the_recording_of_a_voice_is_heard_in_the_cast(studio: Page):
     hear = studio.get_by_label("Hear the recording of speaker 1")
-    with studio.expect_response("**/files/**/reference.wav") as sent:
+    with studio.expect_response("**/files/**/voice.wav") as sent:
         hear.click()
     samples, rate = soundfile.read(io.BytesIO(sent.value.body()), dtype="float32")
     original, original_rate = soundfile.read(VOICES / "alma.flac", dtype="float32")

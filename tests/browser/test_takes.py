@@ -74,6 +74,8 @@ def test_four_takes_are_spoken_at_once_and_two_of_them_compared_at_one_position(
     expect(takes(studio).last).to_contain_text("fit -")
     studio.get_by_label("Compare take 2").check()
     studio.get_by_label("Compare take 4").check()
+    expect(studio.locator(".hs-take-compare")).to_have_text(["A/B", "A", "A/B", "B", "A/B"])
+    expect(takes(studio).filter(has_text="new · ")).to_have_count(4)
     expect(studio.locator(".hs-compared")).to_contain_text("% of the codes differ")
     studio.get_by_role("button", name="Play both takes").click()
     choice = studio.locator(".hs-compared .hs-switch button")
@@ -113,7 +115,7 @@ def test_a_block_is_dragged_and_what_follows_moves_with_it(studio: Page):
     assert box
     start = float(studio.locator("#hs-result .hs-seek").input_value())
     x = box["x"] + (start + 0.3) / (seconds + 0.64) * box["width"]
-    y = box["y"] + 30 + 6 + 15
+    y = box["y"] + (15 + 30 + 6) + 15 + 15  # a caption, a lane and a gap; a caption, and half of the second lane
     studio.mouse.move(x, y)
     studio.mouse.down()
     studio.mouse.move(x + 20, y)

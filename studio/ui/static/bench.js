@@ -204,7 +204,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
   function layout() {
     const stack = [];
     let top = 0;
-    const add = (kind, height, more = {}) => { stack.push({ kind, top, height, ...more }); top += height + GAP; };
+    const add = (kind, height, more = {}) => { top += more.name ? Pictures.CAPTION : 0; stack.push({ kind, top, height, ...more }); top += height + GAP; };
     const [here, there] = [pictures(player.heard), beside === player.heard ? undefined : pictures(beside)];
     const names = item().versions.map((one) => one.title);
     const differing = parts.differ.checked && beside !== player.heard;
@@ -242,7 +242,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
         const how = { mel: Pictures.MEL, codes: Pictures.CODES(picture), melDifference: Pictures.DIFFERENCE, codeDifference: Pictures.DIFFERENT }[place.kind];
         Pictures.paint(pen, place, picture, 0, end, x, how);
       }
-      if (place.name) Pictures.caption(pen, place, place.name);
+      if (place.name) Pictures.caption(pen, place, place.name, ink);
     }
     parts.canvas.dataset.codes = JSON.stringify(stack.filter((place) => place.kind === "codes").map(({ top, height: tall }) => ({ top, height: tall }))[0] ?? null);
     parts.canvas.dataset.painted = here ? `${item().token}/${player.heard}` : "";

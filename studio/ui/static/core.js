@@ -51,7 +51,7 @@ window.HiggsStudio = (() => {
   /* What this browser keeps; a browser that forbids it keeps nothing, and that is no error. What belongs to one tab (the
      draft, the project, the lab's desk) is kept for that tab first: two tabs do not overwrite each other, and a new one begins with the latest. */
   const OF_A_TAB = new Set(["draft", "project", "lab"]);
-  const OF_ONE_TAB = new Set(["blind"]); // no new tab begins with it: one listener, one test
+  const OF_ONE_TAB = new Set(["blind", "undo"]); // no new tab begins with it: one listener, one test
   const memory = {
     read(key) {
       try {

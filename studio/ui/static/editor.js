@@ -54,7 +54,11 @@ window.HiggsStudio.Editor = (() => {
     memory.write("own", [...new Set([...ownIds, ...others])]);
     memory.write("draft", { draft, script: text });
   }
-  window.addEventListener("pagehide", () => link && remember());
+  window.addEventListener("pagehide", () => {
+    if (!link) return;
+    remember();
+    if (ready) memory.write("undo", { past, future });
+  });
 
   /* Keep the state as it is, to be had back by Undo. */
   function mark() {
@@ -332,6 +336,8 @@ window.HiggsStudio.Editor = (() => {
       else notice("What this browser remembered could not be read; this is the first preset.");
     }
     ready = true;
+    const way = kept?.draft && memory.read("undo");
+    if (way) [past, future] = [way.past, way.future];
     render();
     publish();
     if (typeof kept?.script === "string") {
@@ -357,6 +363,7 @@ window.HiggsStudio.Editor = (() => {
     showUndo();
     script.way.value = draft.way;
     script.references.value = draft.references;
+    script.references.closest("label").hidden = !draft.speakers.some((speaker) => speaker.kind === "reference"); // nobody has one
     script.context.value = draft.context;
     script.context.disabled = draft.way === "breath"; // one breath knows all of it
     const old = new Map([...script.rows.children].map((row) => [row.dataset.id, row]));
@@ -657,8 +664,8 @@ window.HiggsStudio.Editor = (() => {
       words = state === "waiting" ? "waiting" : going.seconds == null ? "…" : `${going.seconds.toFixed(1)} s`;
     } else if (heard) {
       state = isChanged(line) ? "changed" : heard.passed ? "done" : "flagged";
-      words = state === "changed" ? "changed" : together ? `in ${numberOf(heard.rows[0])}–${numberOf(heard.rows.at(-1))}` : `${heard.seconds.toFixed(1)} s`;
-      if (takes.length > 1) words += ` · ${takes.length}`;
+      words = state === "changed" ? "changed" : together ? `lines ${numberOf(heard.rows[0])}–${numberOf(heard.rows.at(-1))}` : `${heard.seconds.toFixed(1)} s`;
+      if (takes.length > 1) words += ` · ${takes.length} takes`;
     } else if (going) {
       [state, words] = [going.state, going.seconds == null ? "…" : `${going.seconds.toFixed(1)} s`];
     }

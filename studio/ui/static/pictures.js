@@ -5,6 +5,7 @@ window.HiggsStudio.Pictures = (() => {
   const { bytesOf, scale, VIRIDIS, CIVIDIS } = window.HiggsStudio;
   const DIVERGING = scale(["#2166ac", "#67a9cf", "#d1e5f0", "#f7f7f7", "#fddbc7", "#ef8a62", "#b2182b"]); // blue, white, red
   const DIVERGING_DARK = scale(["#9eb0ff", "#5aa3da", "#2d7597", "#194155", "#11181d", "#270c01", "#501802", "#8a3f2a", "#c37469", "#ffacac"]); // the same with a dark middle: Crameri's berlin
+  const CAPTION = 15, BESIDE_PLAYHEAD = 4; // pixels
   const RANGE_DB = 80; // of a mel picture's 256 steps
   const SHOWN_DIFFERENCE_DB = 40;
   const MEL = { colours: VIRIDIS, most: 255, upward: true };
@@ -76,13 +77,11 @@ window.HiggsStudio.Pictures = (() => {
     return { rows, columns, values, frame_rate: a.frame_rate, share: values.reduce((sum, one) => sum + one, 0) / Math.max(1, values.length) };
   }
 
-  function caption(pen, box, name) {
+  /* What a picture is, in the CAPTION pixels above it: nothing of it is covered. */
+  function caption(pen, box, name, ink) {
     pen.font = "11px system-ui, sans-serif";
-    const width = pen.measureText(name).width + 10;
-    pen.fillStyle = "rgba(0, 0, 0, 0.62)";
-    pen.fillRect(0, box.top, width, 16);
-    pen.fillStyle = "#fff";
-    pen.fillText(name, 5, box.top + 12);
+    pen.fillStyle = ink;
+    pen.fillText(name, BESIDE_PLAYHEAD, box.top - 4);
   }
 
   function axis(pen, box, view, x, width, ink) {
@@ -94,7 +93,7 @@ window.HiggsStudio.Pictures = (() => {
       pen.fillRect(x(mark), box.top, 1, 4);
       const label = `${Number(mark.toFixed(2))} s`;
       const wide = pen.measureText(label).width;
-      pen.fillText(label, Math.min(Math.max(0, x(mark) - wide / 2), width - wide), box.top + 16);
+      pen.fillText(label, Math.min(Math.max(BESIDE_PLAYHEAD, x(mark) - wide / 2), width - wide), box.top + 16);
     }
   }
 
@@ -133,5 +132,5 @@ window.HiggsStudio.Pictures = (() => {
     return ` · frame ${column} · codebook ${row + 1} · code ${values[row * columns + column]}`;
   }
 
-  return { MEL, CODES, get DIFFERENCE() { return difference(); }, DIFFERENT, unpack, paint, melDifference, comparable, codeDifference, caption, axis, prepare, zoomed, melWords, codeWords };
+  return { CAPTION, MEL, CODES, get DIFFERENCE() { return difference(); }, DIFFERENT, unpack, paint, melDifference, comparable, codeDifference, caption, axis, prepare, zoomed, melWords, codeWords };
 })();

@@ -307,9 +307,9 @@ window.HiggsStudio.mountSoundView = (element, props, watch, server) => {
   function layout() {
     const stack = [];
     let top = 0;
-    const add = (kind, height, more) => { stack.push({ kind, top, height, ...more }); top += height + GAP; };
+    const add = (kind, height, more) => { top += more.name ? Pictures.CAPTION : 0; stack.push({ kind, top, height, ...more }); top += height + GAP; };
     const one = item();
-    for (const lane of one.lanes) add("lane", LANE, { lane });
+    for (const lane of one.lanes) add("lane", LANE, { lane, name: lane.name });
     add("mel", MEL, { one, name: "Mel spectrogram" });
     const books = one.codes[0]?.rows ?? 0;
     if (books) add("codes", books > 1 ? books * CODEBOOK : SINGLE_CODEBOOK, { one, name: books > 1 ? `Codes: ${books} codebooks` : "Codes" });
@@ -328,21 +328,21 @@ window.HiggsStudio.mountSoundView = (element, props, watch, server) => {
       if (place.kind === "axis") { Pictures.axis(pen, place, view, x, width, ink); continue; }
       pen.fillStyle = ground;
       pen.fillRect(0, place.top, width, place.height);
-      if (place.kind === "lane") drawLane(pen, place, x);
+      if (place.kind === "lane") drawLane(pen, place, x, ink);
       if (place.kind === "mel") Pictures.paint(pen, place, place.one.mel, 0, place.one.seconds, x, Pictures.MEL);
       if (place.kind === "codes") for (const codes of place.one.codes) Pictures.paint(pen, place, codes, codes.start, codes.start + codes.columns / codes.frame_rate, x, Pictures.CODES(codes));
-      if (place.name) Pictures.caption(pen, place, place.name);
+      if (place.name) Pictures.caption(pen, place, place.name, ink);
     }
     tick();
   }
 
-  function drawLane(pen, place, x) {
+  function drawLane(pen, place, x, ink) {
     const { lane } = place;
     const values = item().peakValues;
     const middle = place.top + place.height / 2;
     const perSecond = values.length / item().seconds;
     for (const block of lane.blocks) {
-      const colour = speakerColour(lane.speaker);
+      const colour = lane.speakers.length > 1 ? ink : speakerColour(lane.speakers[0]); // who speaks when in one breath is not known
       const [start, end] = shifted(block);
       const by = start - block.start;
       pen.fillStyle = pen.strokeStyle = colour;
@@ -357,7 +357,6 @@ window.HiggsStudio.mountSoundView = (element, props, watch, server) => {
         pen.fillRect(x(at / perSecond + by), middle - reach, Math.max(0.6, x(1 / perSecond) - x(0) - 0.2), 2 * reach);
       }
     }
-    Pictures.caption(pen, place, lane.name);
   }
 
   /* ---- pointing ---- */

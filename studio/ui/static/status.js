@@ -13,7 +13,7 @@ window.HiggsStudio.mountStatus = (element, props, watch, server, trigger) => {
   words.after(listening);
   const live = (window.HiggsStudio.live = new Live((told) => {
     listening.hidden = ["ended", "stopped", "failed"].includes(told.state); // what failed is heard when it is done
-    listening.textContent = told.state === "waiting" ? "Waiting for the first sound …" : `♪ Hearing ${clock(told.played)} of ${clock(told.buffered)} spoken so far`;
+    listening.textContent = told.state === "waiting" ? "Waiting for the first sound …" : `♪ Hearing ${clock(told.played)} of ${clock(told.buffered)}${told.complete ? "" : " spoken so far"}`;
   }));
   let heard = null; // token of what is or was being listened to
   let project = ""; // whose jobs are shown

@@ -13,6 +13,7 @@ window.HiggsStudio.mountTakes = (root, { edit, compare, whoSpoke, silenceMix }) 
   let block = null; // the selected row's place on the timeline, if it has one
   let row = ""; // the selected row
   let pair = []; // ids of the takes being compared
+  let fresh = new Set(); // ids of the takes that came last, where there were others before
   let matrix = null; // who spoke, as it was last measured
   let listening = false; // while that is measured
   const player = new SyncPlayer(() => showPlaying());
@@ -45,6 +46,7 @@ window.HiggsStudio.mountTakes = (root, { edit, compare, whoSpoke, silenceMix }) 
   /* ---- the line ---- */
 
   function show(next, place) {
+    markFresh(next);
     [project, block] = [next, place];
     parts.root.hidden = !project;
     if (!project) return;
@@ -56,6 +58,15 @@ window.HiggsStudio.mountTakes = (root, { edit, compare, whoSpoke, silenceMix }) 
     if (!parts.line.hidden) showLine(line, takes);
     showMix();
     showWhoSpoke();
+  }
+
+  function markFresh(next) {
+    if (!next || next.token !== project?.token) { fresh = new Set(); return; }
+    const came = Object.entries(next.rows).flatMap(([id, { takes }]) => {
+      const before = new Set((project.rows[id]?.takes ?? []).map((take) => take.id));
+      return before.size ? takes.map((take) => take.id).filter((take) => !before.has(take)) : [];
+    });
+    if (came.length) fresh = new Set(came);
   }
 
   function showLine(line, takes) {
@@ -82,12 +93,15 @@ window.HiggsStudio.mountTakes = (root, { edit, compare, whoSpoke, silenceMix }) 
     both.addEventListener("change", () => choosePair(take.id, both.checked));
     const remove = make("button", { type: "button", class: "hs-icon", "aria-label": `Delete ${name}`, title: "Delete", onclick: () => edit({ act: "delete", take: take.id }) }, "✕");
     const fits = take.likelihood == null ? "" : ` · fit ${take.likelihood.toFixed(2)}`;
+    const [first, last] = [take.rows[0], take.rows.at(-1)].map(Editor.numberOf);
+    const news = (fresh.has(take.id) ? "new · " : "") + (take.rows.length > 1 ? `lines ${first} to ${last} in one breath · ` : "");
+    const mark = pair.length === 2 && both.checked ? "AB"[pair.indexOf(take.id)] : "A/B";
     const sound = take.health.length ? make("span", { class: "hs-take-flag" }, take.health.join("; ")) : make("span", {}, "healthy");
     const about = `Seed ${take.seed} gives this take again. Fit: the model’s own mean log-probability of each code; nearer to 0 is better.`;
     return make("li", { class: "hs-take", "data-chosen": chosen.checked },
       make("label", { class: "hs-take-name" }, chosen, ` Take ${take.number}`), listen,
-      make("span", { class: "hs-take-facts", title: about }, `${take.seconds.toFixed(2)} s · seed ${take.seed}${fits} · `, sound),
-      make("label", { class: "hs-take-compare", title: "Tick two to compare them" }, both, " A/B"), star, remove);
+      make("span", { class: "hs-take-facts", title: about }, `${news}${take.seconds.toFixed(2)} s · seed ${take.seed}${fits} · `, sound),
+      make("label", { class: "hs-take-compare", title: "Tick two to compare them" }, both, ` ${mark}`), star, remove);
   }
 
   /* Play takes on one clock, the first of them heard. */
@@ -148,16 +162,17 @@ window.HiggsStudio.mountTakes = (root, { edit, compare, whoSpoke, silenceMix }) 
     const width = parts.compared.clientWidth;
     const heights = takes.map((take) => take.codes.rows * MAP_ROW);
     const all = [...heights, difference.rows * MAP_ROW];
-    const { pen, ground } = Pictures.prepare(canvas, width, all.reduce((sum, one) => sum + one + 4, 0));
+    const { pen, ink, ground } = Pictures.prepare(canvas, width, all.reduce((sum, one) => sum + Pictures.CAPTION + one + 4, 0));
     const seconds = Math.max(...takes.map((take) => take.seconds));
     const x = (at) => (at / seconds) * width;
     let top = 0;
     [...takes.map((take, at) => [take.codes, Pictures.CODES(take.codes), `${"AB"[at]}: codes of take ${take.number}`]), [difference, Pictures.DIFFERENT, "Where they differ"]].forEach(([picture, look, name], at) => {
+      top += Pictures.CAPTION;
       const place = { top, height: all[at] };
       pen.fillStyle = ground;
       pen.fillRect(0, top, width, all[at]);
       Pictures.paint(pen, place, picture, 0, picture.columns / picture.frame_rate, x, look);
-      Pictures.caption(pen, place, name);
+      Pictures.caption(pen, place, name, ink);
       top += all[at] + 4;
     });
   }
