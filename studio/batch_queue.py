@@ -8,6 +8,7 @@ import csv
 import hashlib
 import io
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -167,9 +168,9 @@ class _Gathered:
 
     def draft(self) -> Draft:
         speakers = [dict(speaker) for speaker in self._cast.values()]
-        draft = Draft.read({"speakers": speakers})
-        rows = tuple(replace(row, id=f"r{number}") for number, row in enumerate(self._rows, 1))
-        return replace(draft, rows=rows)
+        draft = replace(Draft.read({"speakers": speakers}), rows=tuple(self._rows)).with_short_rows(sys.maxsize)
+        rows = (row and replace(row, id=f"r{number}") for number, row in enumerate(draft.rows, 1))
+        return replace(draft, rows=tuple(rows))
 
 
 def run_batch(

@@ -46,6 +46,7 @@ class Line:
     text: str
     number: int = field(default=0, compare=False)  # its row on the page, from 1, for messages; 0: unknown
     row: str = field(default="", compare=False)  # the id of that row
+    pause: float | None = field(default=None, compare=False)  # seconds of silence before it; None: the usual
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", " ".join(clean(self.text).split()))

@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 from studio.conversation import MAX_SCENE_CHARACTERS, MAX_SPEAKERS, QUIET_ROOM, Conversation, Line, Scene, Speaker
 from studio.errors import BadConversation, BadSetting
+from studio.pauses import LONGEST_PAUSE_SECONDS, parted, pause
 from studio.sampling import HIGHEST_SEED
 from studio.strict_json import keys, one_of, whole
 from studio.text import check_length, pieces_of_words
@@ -122,11 +123,13 @@ class Draft:
             BadConversation: there is nothing to speak, too much of it, or a voice that speaks is missing.
         """
         check_length("\n".join(row.text for row in self.rows if row), "The script")
-        speaking = {row.speaker for row in self.rows if row and row.text.strip()}
+        speaking = {line.speaker for lines in self.groups for line in lines}
         speakers = tuple(
             self._cast(speaker, name, voices) if index in speaking else Speaker(name)
             for index, (speaker, name) in enumerate(zip(self.speakers, self.names, strict=True))
         )
+        for number, row in enumerate(filter(None, self.rows), 1):
+            _check_pauses(row.text, number)
         spoken = [
             Conversation(lines, speakers, Scene(self.scene), self.references, self.system) for lines in self.groups
         ]
@@ -149,7 +152,9 @@ class Draft:
         return replace(self, rows=tuple(rows))
 
     def with_short_rows(self, most_words: int, only: str = "") -> "Draft":
-        """The same, its longer rows cut into several: the first stays the row it was, a seed of its own goes to all.
+        """The same, its longer rows cut into several, and every row where a pause stands within it.
+
+        The first piece stays the row it was; a seed of its own goes to all.
 
         Args:
             most_words: That a row may have.
@@ -160,7 +165,7 @@ class Draft:
         """
         rows: list[Row | None] = []
         for row in self.rows:
-            pieces = pieces_of_words(row.text, most_words) if row and only in ("", row.id) else []
+            pieces = _pieces(row.text, most_words) if row and only in ("", row.id) else []
             if row and len(pieces) > 1:
                 rows += [replace(row, text=piece, id="" if number else row.id) for number, piece in enumerate(pieces)]
             else:
@@ -173,16 +178,23 @@ class Draft:
 
     @property
     def groups(self) -> list[tuple[Line, ...]]:
-        """The lines between dividers, empty rows and empty groups left out."""
+        """The lines between dividers, each with the pause before it; empty rows and empty groups left out."""
         groups: list[list[Line]] = [[]]
         number = 0
+        owed: float | None = None  # the pause that a row above ended with
         for row in self.rows:
             if row is None:
                 groups.append([])
+                owed = None
                 continue
             number += 1  # as the page counts: every line, dividers not
-            if row.text.strip():
-                groups[-1].append(Line(row.speaker, row.text, number, row.id))
+            parts = parted(row.text)
+            pause = _sum(owed, parts[0].seconds)
+            words = " ".join(part.words for part in parts if part.words)
+            if words:
+                groups[-1].append(Line(row.speaker, words, number, row.id, pause))
+                pause = None if parts[-1].words else parts[-1].seconds
+            owed = pause
         return [tuple(lines) for lines in groups if lines]
 
     @property
@@ -237,6 +249,37 @@ def voice_in_words(words: str, known: Mapping[str, str]) -> dict[str, str] | Non
     if asked.startswith(DESCRIBED):
         return {"kind": "described", "description": words.strip()[len(DESCRIBED) :].strip()}
     return {"kind": "reference", "reference": known[asked]} if asked in known else None
+
+
+def _pieces(text: str, most_words: int) -> list[str]:
+    """A row cut at its pauses, and where it is too long; a pause stays before what it was before."""
+    pieces: list[str] = []
+    for part in parted(text):
+        words = pieces_of_words(part.words, most_words)
+        if words:
+            pieces += [replace(part, words=words[0]).text, *words[1:]]
+        elif pieces and part.seconds is not None:
+            pieces[-1] = f"{pieces[-1]} {pause(part.seconds)}"
+    return pieces
+
+
+def _check_pauses(text: str, number: int) -> None:
+    parts = parted(text)
+    if sum(bool(part.words) for part in parts) > 1:
+        raise BadConversation(
+            f"Line {number} has a pause in its middle. Split it there: a pause stands at the beginning or the end of a "
+            "line."
+        )
+    longest = max((part.seconds or 0.0 for part in parts), default=0.0)
+    if longest > LONGEST_PAUSE_SECONDS:
+        raise BadConversation(
+            f"Line {number} asks for a pause of {longest:g} s; at most {LONGEST_PAUSE_SECONDS:g} s are taken."
+        )
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    given = [seconds for seconds in (one, other) if seconds is not None]
+    return sum(given) if given else None
 
 
 def same_ids(rows: Sequence[Row | None], before: Sequence[Row | None]) -> tuple[Row | None, ...]:

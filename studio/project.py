@@ -10,7 +10,7 @@ from studio.draft import Draft
 from studio.errors import BadSetting
 from studio.mixing import Mixing
 from studio.sampling import Sampling
-from studio.takes import GAP_SECONDS, Placement, Reading, Take
+from studio.takes import Placement, Reading, Take, gap_frames
 
 LONGEST_GAP_SECONDS = 30.0
 MOST_TAKES = 2_000
@@ -193,7 +193,7 @@ class Project:
             if kept is None or kept.id in seen:
                 continue
             seen.add(kept.id)
-            usual = 0 if end is None else round(GAP_SECONDS * kept.take.codes.frame_rate)
+            usual = gap_frames(line, kept.take.codes.frame_rate, first=end is None)
             start = max(0, (end or 0) + self.gaps.get(line.row, usual))
             indices = tuple(index for index, other in enumerate(lines) if other.row in kept.rows)
             yield Placement(kept.take, indices, start)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from studio.conversation import MAX_SPEAKERS, Line
 from studio.errors import BadConversation
+from studio.pauses import without_pauses
 from studio.text import check_length, clean
 
 DIVIDER = re.compile(r"-{3,}|—{2,}|\*{3,}")
@@ -66,10 +67,10 @@ def parse_script(script: str, names: Sequence[str]) -> list[Part]:
             continue
         if found:
             parts.append(found)
-        elif parts and parts[-1] is not None:
+        elif parts and parts[-1] is not None:  # a pause, too: the line above ends with it
             above = parts[-1]
             parts[-1] = Line(above.speaker, f"{above.text} {text}", above.number)
-        elif len(names) == 1:
+        elif len(names) == 1 or not without_pauses(text):  # a pause before the first line is nobody's
             parts.append(Line(0, text, number))
         elif not problems:
             problems.append(f"Line {number} has no speaker. Begin it with “{names[0]}:” or [SPEAKER0].")

@@ -21,6 +21,7 @@ from studio.audio import write_wav
 from studio.checkpoints import find_checkpoint, locate
 from studio.draft import Draft, voice_in_words
 from studio.errors import BadConversation, BadSetting, StudioError
+from studio.pauses import pause, without_pauses
 from studio.presets import Preset
 from studio.sampling import Sampling, fresh_seed
 from studio.script_files.reading import read_script_file, read_script_text
@@ -149,7 +150,7 @@ def _wanted(chosen: argparse.Namespace, library: VoiceLibrary, most_words: int) 
     )
     whole = replace(script, speakers=speakers)
     draft = whole.with_short_rows(most_words).with_ids()
-    if len(draft.rows) > len(whole.rows):
+    if any(len(without_pauses(row.text).split()) > most_words for row in filter(None, whole.rows)):
         print(
             f"note  Lines of more than {most_words} words are spoken in pieces: longer ones come out less reliably.",
             file=sys.stderr,
@@ -191,7 +192,10 @@ def _script(chosen: argparse.Namespace, cast: Draft) -> Draft:
     path = Path(chosen.source)
     if not path.is_file():
         raise BadSetting(f"There is no file “{chosen.source[:200]}”. A text is spoken with --text.")
-    return read_script_file(path, cast).draft
+    read = read_script_file(path, cast)
+    waits = {row: f"{pause(seconds)} " for row, seconds in read.gaps.items() if seconds >= 0}  # nothing overlaps here
+    rows = (row and replace(row, text=waits.get(row.id, "") + row.text) for row in read.draft.rows)
+    return replace(read.draft, rows=tuple(rows))
 
 
 def _write(readings: list[Reading], output: Path) -> list[Path]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from studio.audio import Audio
 from studio.codes import Codes
-from studio.conversation import Conversation
+from studio.conversation import Conversation, Line
 from studio.health import CodeHealth
 from studio.mixing import Mixing, louder
 from studio.sampling import Sampling
@@ -87,12 +87,13 @@ class Reading:
         sampling: Sampling,
         compute_seconds: float,
     ) -> "Reading":
-        """Place takes in order with a gap of silence between them, every start on a whole frame."""
+        """Place takes in order, each behind its pause or the usual gap of silence, every start on a whole frame."""
         placements: list[Placement] = []
         frame = 0
         for lines, take in spoken:
+            frame += gap_frames(conversation.lines[lines[0]], take.codes.frame_rate, first=not placements)
             placements.append(Placement(take, lines, frame))
-            frame += take.codes.frames + round(GAP_SECONDS * take.codes.frame_rate)
+            frame += take.codes.frames
         return cls(conversation, tuple(placements), sampling, compute_seconds)
 
     @property
@@ -197,6 +198,12 @@ class Reading:
                 for placement in self.placements
             ],
         }
+
+
+def gap_frames(line: Line, frame_rate: float, *, first: bool) -> int:
+    """Frames of silence before a line: its own pause, else the usual gap, which the first line has not."""
+    usual = 0.0 if first else GAP_SECONDS
+    return round((usual if line.pause is None else line.pause) * frame_rate)
 
 
 def _sum(parts: Sequence[Audio]) -> Audio:

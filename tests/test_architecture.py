@@ -23,7 +23,7 @@ FLOORS = {
     },
     2: {
         *("studio.audio", "studio.codes", "studio.sampling", "studio.checkpoints", "studio.consent"),
-        *("studio.text", "studio.workspace", "studio.settings", "studio.torchaudio_on_cpu"),
+        *("studio.text", "studio.pauses", "studio.workspace", "studio.settings", "studio.torchaudio_on_cpu"),
         *("studio.strict_json", "studio.durable", "studio.archive"),
     },
     1: {"studio.errors", "studio.version"},

@@ -55,6 +55,13 @@ def rows(folder: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO((folder / "report.csv").read_text("utf-8-sig"))))
 
 
+def test_a_row_is_cut_where_a_pause_stands_within_it(voices: VoiceLibrary):
+    (item,) = read_batch("conversation,text\nx,One. [pause 1 s] Two.\nx,[pause 2 s] Three.\n", voices)
+    (spoken,) = item.draft.conversations(voices)
+    assert [(line.text, line.pause) for line in spoken.lines] == [("One.", None), ("Two.", 1.0), ("Three.", 2.0)]
+    assert [line.row for line in spoken.lines] == ["r1", "r2", "r3"]
+
+
 def test_a_table_gives_conversations_with_voices_and_seeds(voices: VoiceLibrary):
     morning, evening, odd = read_batch(TABLE, voices)
     assert [item.stem for item in (morning, evening, odd)] == ["001-morning", "002-evening", "003-odd"]

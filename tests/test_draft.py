@@ -1,5 +1,6 @@
 """What page and preset files hold becomes conversations, or a sentence that names the key."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -204,3 +205,55 @@ def test_what_would_be_too_many_rows_when_cut_is_refused():
 )
 def test_a_voice_is_known_by_its_words(voices: VoiceLibrary, words: str, voice: dict[str, str] | None):
     assert voice_in_words(words, voices.by_name()) == voice
+
+
+def paused(*texts: str | None) -> Draft:
+    """A draft of rows with these texts, one after another by two speakers; None is a divider."""
+    rows = [{"divider": True} if text is None else {"speaker": at % 2, "text": text} for at, text in enumerate(texts)]
+    return Draft.read({"speakers": [{"name": "Ada"}, {"name": "Ben"}], "lines": rows})
+
+
+@pytest.mark.parametrize(
+    ("texts", "lines"),
+    [
+        (("One.", "[pause 2 s] Two."), [("One.", None), ("Two.", 2.0)]),
+        (("One. [pause 2 s]", "Two."), [("One.", None), ("Two.", 2.0)]),
+        (("One. [pause 2 s]", "[pause 1 s] Two."), [("One.", None), ("Two.", 3.0)]),
+        (("One.", "[pause 2 s]", "Two."), [("One.", None), ("Two.", 2.0)]),
+        (("[pause 1 s]", "One.", "", "Two."), [("One.", 1.0), ("Two.", None)]),
+        (("One. [pause 2 s]", None, "Two."), [("One.", None), ("Two.", None)]),
+        (("One.", "[pause 0 s] Two. [pause 5 s]"), [("One.", None), ("Two.", 0.0)]),
+    ],
+)
+def test_a_pause_is_silence_before_the_next_line(
+    voices: VoiceLibrary, texts: tuple[str | None, ...], lines: list[tuple[str, float | None]]
+):
+    spoken = [line for one in paused(*texts).conversations(voices) for line in one.lines]
+    assert [(line.text, line.pause) for line in spoken] == lines
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("One. [pause 1 s] Two.", "Line 2 has a pause in its middle. Split it there"),
+        ("[pause 31 s] One.", "Line 2 asks for a pause of 31 s; at most 30 s"),
+        ("One. [pause 99999 s]", "Line 2 asks for a pause of 99999 s"),
+    ],
+)
+def test_a_pause_that_cannot_be_made_names_its_line(voices: VoiceLibrary, text: str, words: str):
+    with pytest.raises(BadConversation, match=re.escape(words)):
+        paused("Zero.", text).conversations(voices)
+
+
+def test_rows_are_cut_at_pauses_whatever_their_length():
+    draft = paused("[pause 1 s] One two. [pause 2 s] Three. [pause 3 s]", "[pause 4 s] Four.", "[pause 5 s]")
+    cut = [row.text for row in draft.with_short_rows(99).rows if row]
+    assert cut == ["[pause 1 s] One two.", "[pause 2 s] Three. [pause 3 s]", "[pause 4 s] Four.", "[pause 5 s]"]
+    assert [row.text for row in draft.with_short_rows(1).rows if row][:2] == ["[pause 1 s] One", "two."]
+
+
+def test_nobody_needs_a_voice_for_a_pause(voices: VoiceLibrary):
+    rows = [{"speaker": 0, "text": "One."}, {"speaker": 1, "text": "[pause 1 s]"}]
+    cast = [{"name": "Ada"}, {"name": "Ben", "kind": "reference", "reference": ""}]
+    (spoken,) = Draft.read({"speakers": cast, "lines": rows}).conversations(voices)
+    assert [line.text for line in spoken.lines] == ["One."]

@@ -16,6 +16,7 @@ from studio.sampling import Sampling
 from studio.serve.jobs import MOST_OF_ONE_OWNER, MOST_WAITING, Job, Jobs
 from studio.serve.live import MOST_SOUNDS
 from studio.speech import LineProgress, Progress, SoundPiece, SpeechRequest, SpokenLines
+from studio.takes import GAP_SECONDS
 
 TALK = Conversation((Line(0, "Hi."),), (Speaker("Alma"),))
 SPOKEN = (SpokenLines(0, (0,), (), 0),)
@@ -168,10 +169,10 @@ def test_the_work_is_done_in_the_name_of_who_asked():
 
 
 def test_what_is_spoken_can_be_heard_while_it_is_spoken():
-    piece = SoundPiece(0, (0,), 0, Audio(np.full((1, 960), 0.5), 24_000))
+    pieces = [SoundPiece(0, (0,), start, Audio(np.full((1, 960), 0.5), 24_000)) for start in (0, 1)]
 
     def speak(*_: Any) -> Iterator[Step]:
-        yield replace(progress(1), sound=(piece, piece))
+        yield replace(progress(1), sound=tuple(pieces))
         yield SPOKEN
 
     jobs = Jobs(speak)
@@ -183,6 +184,19 @@ def test_what_is_spoken_can_be_heard_while_it_is_spoken():
     assert sound.seconds == 0.08
     assert job.first_sound_seconds is not None
     assert sound.closed_at is not None
+
+
+def test_what_is_heard_meanwhile_has_the_silences_of_the_whole():
+    talk = replace(TALK, lines=(Line(0, "One.", pause=0.2), Line(0, "Two."), Line(0, "Three.", pause=1.0)))
+    pieces = [SoundPiece(0, (line,), 0, Audio(np.full((1, 960), 0.5), 24_000)) for line in range(3)]
+
+    def speak(*_: Any) -> Iterator[Step]:
+        yield replace(progress(1), sound=tuple(pieces))
+        yield SPOKEN
+
+    job = finished(Jobs(speak).submit("ann", SpeechRequest((talk,), Sampling(), stream=True)))
+    assert job.live
+    assert job.live.seconds == pytest.approx(0.2 + 0.04 + GAP_SECONDS + 0.04 + 1.0 + 0.04)
 
 
 def test_a_sound_ends_with_the_job_that_fails():

@@ -36,10 +36,10 @@ def address(sounds: LiveSounds) -> Iterator[str]:
         yield address
 
 
-def test_pieces_are_joined_with_a_gap_between_lines(sounds: LiveSounds):
+def test_pieces_are_joined_each_behind_its_gap(sounds: LiveSounds):
     sound = sounds.make()
-    for each in (piece(0, 0.5), piece(0, 0.25, start=1), piece(1, -0.5)):
-        sound.add(each)
+    for each, gap_seconds in ((piece(0, 0.5), 0.0), (piece(0, 0.25, start=1), 0.0), (piece(1, -0.5), GAP_SECONDS)):
+        sound.add(each, gap_seconds)
     gap = round(GAP_SECONDS * RATE)
     found = samples(sound.read(0))
     assert len(found) == 3 * 960 + gap

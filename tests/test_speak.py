@@ -188,6 +188,9 @@ def test_scripts_come_from_files_and_from_standard_input(
     (tmp_path / "lines.csv").write_text("speaker,text,seed\nAlma,One.,7\n", "utf-8")
     assert spoken(asked, str(tmp_path / "lines.csv"), out=tmp_path) == [[("Alma", "One.", "alma.flac")]]
     assert asked.request.seeds == {(0, 0): 7}, "a line's own seed counts"
+    (tmp_path / "lines.csv").write_text("speaker,text,gap\nAlma,One.,\nAlma,Two.,1.5\nAlma,Three.,-1\n", "utf-8")
+    assert speak.main([str(tmp_path / "lines.csv"), "-o", str(tmp_path / "out.wav")]) == 0
+    assert [line.pause for line in asked.request.conversations[0].lines] == [None, 1.5, None]
 
 
 def test_long_lines_are_spoken_in_pieces_and_that_is_said(

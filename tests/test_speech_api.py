@@ -18,7 +18,9 @@ from starlette.testclient import TestClient
 
 from studio.audio import Audio, Recording
 from studio.consent import Consent
+from studio.conversation import Conversation, Line, Speaker
 from studio.errors import GenerationFailed
+from studio.sampling import Sampling
 from studio.serve.jobs import Job, Jobs
 from studio.serve.speech_api import FIELDS, Asked, SpeechApi
 from studio.speech import Progress, SoundPiece, SpeechRequest
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from studio.engine.local import LocalEngine
 
 BUNDLED = Path(__file__).parent.parent / "assets" / "voices"
+TALK = Conversation((Line(0, "Hi."),), (Speaker("Alma"),))
 Speak = Callable[[SpeechRequest, Callable[[], bool]], Iterator]
 
 
@@ -110,6 +113,15 @@ def test_a_long_text_becomes_lines_that_the_checkpoint_can_speak(client: TestCli
     assert client.post("/v1/audio/speech", json={"input": text, "voice": "clara"}).status_code == 200
     lines = [line.text for line in listener.asked[0].request.conversations[0].lines]
     assert lines == ["The shop opens at nine. The shop opens at nine."] * 2 + ["It closes at six."]
+
+
+def test_a_pause_within_the_text_is_silence_also_while_it_is_spoken(client: TestClient):
+    asked = {"input": "Good morning. [pause 2 s] Good night.", "voice": "alma", "seed": 3}
+    wav, pcm = (client.post("/v1/audio/speech", json=asked | {"response_format": form}) for form in ("wav", "pcm"))
+    whole, _ = soundfile.read(io.BytesIO(wav.content), dtype="float32")
+    assert len(pcm.content) == 2 * len(whole)
+    silent = np.flatnonzero(np.diff(np.flatnonzero(whole), prepend=0, append=len(whole)) >= 2 * 24_000)
+    assert len(silent) == 1
 
 
 def test_a_script_is_spoken_by_its_cast(client: TestClient, listener: Listener):
@@ -303,14 +315,19 @@ def test_a_stream_that_fails_is_broken_off(slow: Slow, workspace: Workspace):
 
 def test_programs_leave_room_for_people(slow: Slow, workspace: Workspace):
     jobs = Jobs(slow)
-    page = jobs.submit("page", SpeechRequest((), None, stream=True))
+    page = jobs.submit("page", SpeechRequest((TALK,), Sampling(), stream=True))
     assert slow.began.wait(PATIENCE)
-    waiting = [jobs.submit(f"program {number}", SpeechRequest((), None), program="testclient") for number in range(8)]
+    waiting = [
+        jobs.submit(f"program {number}", SpeechRequest((TALK,), Sampling()), program="testclient")
+        for number in range(8)
+    ]
     answer = api_of(jobs, workspace).post("/v1/audio/speech", json={"input": "Hi."})
     assert (answer.status_code, answer.json()["error"]["type"]) == (429, "rate_limit_error")
     assert answer.headers["retry-after"]
-    jobs.submit("another page", SpeechRequest((), None))
-    elsewhere = [jobs.submit("x", SpeechRequest((), None, stream=True), program=f"host {n}") for n in range(8)]
+    jobs.submit("another page", SpeechRequest((TALK,), Sampling()))
+    elsewhere = [
+        jobs.submit("x", SpeechRequest((TALK,), Sampling(), stream=True), program=f"host {n}") for n in range(8)
+    ]
     assert not any(jobs.live.find(job.live_token) for job in elsewhere), "nobody asks for these by token"
     for job in waiting:
         jobs.abandon(job)

@@ -1,6 +1,7 @@
 """Takes stand on one timeline, every start on a whole frame, and the sound is theirs bit for bit."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,6 +38,13 @@ def test_takes_follow_one_another_with_a_gap_of_whole_frames():
     assert [place.stop_seconds for place in reading.placements] == [0.4, 1.56, 2.12]
     assert reading.duration_seconds == 2.12
     assert reading.rtf == pytest.approx(2.0 / 2.12)
+
+
+def test_a_pause_takes_the_place_of_the_gap():
+    lines = (Line(0, "One.", pause=0.4), Line(1, "Two.", pause=2.0), Line(0, "Three.", pause=0.0))
+    spoken = [((index,), a_take(10)) for index in range(3)]
+    reading = Reading.one_after_another(replace(CONVERSATION, lines=lines), spoken, Sampling(), 1.0)
+    assert [place.start_frame for place in reading.placements] == [10, 10 + 10 + 50, 10 + 10 + 50 + 10]
 
 
 def test_the_sound_is_the_takes_at_their_times_and_nothing_between():

@@ -11,8 +11,8 @@ from typing import Literal
 
 from studio.errors import GenerationFailed, StudioError
 from studio.serve.live import LiveSound, LiveSounds
-from studio.speech import Progress, SpeechRequest, SpokenLines, readings_of
-from studio.takes import Reading
+from studio.speech import Progress, SoundPiece, SpeechRequest, SpokenLines, readings_of
+from studio.takes import Reading, gap_frames
 
 MOST_WAITING = 20
 MOST_OF_ONE_OWNER = 8  # waiting; of all programs of one machine, too
@@ -128,11 +128,18 @@ class Job:
                 self.progress = step
                 if self.live:
                     for piece in step.sound:
-                        self.live.add(piece)
+                        self.live.add(piece, self._gap_seconds(piece, step.frame_rate, self.live))
                 if step.sound and self.first_sound_seconds is None:
                     self.first_sound_seconds = time.perf_counter() - began
             else:
                 self.spoken = step
+
+    def _gap_seconds(self, piece: SoundPiece, frame_rate: float, live: LiveSound) -> float:
+        """The silence before a piece, as the whole will have it."""
+        if piece.start_frame:
+            return 0.0
+        line = self.request.conversations[piece.conversation].lines[piece.lines[0]]
+        return gap_frames(line, frame_rate, first=not live.seconds) / frame_rate
 
     def _finish(self, state: State) -> None:
         self.state = state

@@ -18,7 +18,6 @@ from starlette.routing import Route
 
 from studio.audio import Audio, silence
 from studio.speech import SoundPiece
-from studio.takes import GAP_SECONDS
 
 MOST_SECONDS = 1_200.0  # of one live sound; 58 MB at 24 kHz
 MOST_SOUNDS = 24
@@ -36,7 +35,6 @@ class LiveSound:
         self.sample_rate = 0  # Hz; 0: nothing has come yet
         self.closed_at: float | None = None
         self._bytes = bytearray()
-        self._last: SoundPiece | None = None
         self._change = threading.Lock()
 
     @property
@@ -44,14 +42,11 @@ class LiveSound:
         """Its length so far."""
         return len(self._bytes) / BYTES_A_SAMPLE / self.sample_rate if self.sample_rate else 0.0
 
-    def add(self, piece: SoundPiece) -> None:
-        """Append a piece, after a gap where another line begins. Beyond MOST_SECONDS nothing is kept."""
+    def add(self, piece: SoundPiece, gap_seconds: float = 0.0) -> None:
+        """Append a piece, after so much silence. Beyond MOST_SECONDS nothing is kept."""
         if self.seconds > MOST_SECONDS:
             return
-        last, self._last = self._last, piece
-        samples = pcm16(piece.audio)
-        if last and (last.conversation, last.lines) != (piece.conversation, piece.lines):
-            samples = pcm16(silence(GAP_SECONDS, piece.audio.sample_rate)) + samples
+        samples = pcm16(silence(gap_seconds, piece.audio.sample_rate)) + pcm16(piece.audio)
         with self._change:
             self.sample_rate = piece.audio.sample_rate
             self._bytes += samples

@@ -87,6 +87,8 @@ class ProjectEdits:
         if edit.get("act") == "undo":
             return self.view(token, self._undo(token))
         draft = read_draft(page)
+        if edit.get("act") == "pauses":  # typed into the script, where they are undone, too
+            return self.view(token, self._studio.projects.change(token, lambda now: now.on_this_draft(draft)))
         steps: list[_Step] = []
 
         def edited(now: Project) -> Project:  # `now` has what jobs have added up to this moment

@@ -14,6 +14,7 @@ from studio.audio import Audio, write_wav
 from studio.draft import Draft, Row
 from studio.lab.metrics import loudness_lufs
 from studio.lab.pictures import codes_for_page, mel_for_page
+from studio.pauses import without_pauses
 from studio.project import KeptTake, Project
 from studio.takes import Reading, Stop
 from studio.text import slug
@@ -203,7 +204,7 @@ def _lanes(project: Project, reading: Reading) -> list[Data]:
 
 def _asked(draft: Draft, row: Row) -> list[str]:
     """What a row asks for, as it is typed: the page compares it with what is typed by then."""
-    return [row.text, draft.voice_of(row.speaker), draft.scene]
+    return [without_pauses(row.text), draft.voice_of(row.speaker), draft.scene]
 
 
 def _take(token: str, number: int, kept: KeptTake) -> Data:

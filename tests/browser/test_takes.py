@@ -97,6 +97,25 @@ def test_only_what_changed_is_spoken(studio: Page):
     expect(takes(studio)).to_have_count(2)
 
 
+def test_a_pause_that_is_typed_moves_what_follows_and_speaks_nothing_anew(studio: Page):
+    generate(studio)
+    before, rate = wav(studio)
+    for number in range(1, 5):
+        expect(studio.get_by_label(f"Hear line {number}", exact=True)).to_be_enabled()
+    studio.get_by_label("Text of line 2", exact=True).focus()
+    studio.get_by_role("button", name="+ Pause").click()
+    studio.keyboard.type("2")
+    expect(studio.get_by_label("Text of line 2", exact=True)).to_have_value(re.compile(r"\. \[pause 2 s\]$"))
+    expect(studio.locator("#hs-result .hs-time")).to_contain_text(f"/ 0:{len(before) / rate + 2 - 0.36:04.1f}")
+    assert len(wav(studio)[0]) - len(before) == round((2 - 0.36) * rate)
+    expect(studio.get_by_role("button", name="Speak what changed")).to_be_hidden()
+    studio.get_by_label("Text of line 1", exact=True).fill("Good morning. [pause 1 s] How are you?")
+    with told(studio, "Line 1 has a pause in its middle"):
+        studio.get_by_role("button", name="Generate", exact=True).click()
+    studio.get_by_role("button", name="Split line 1").click()
+    expect(studio.get_by_label("Text of line 2", exact=True)).to_have_value("[pause 1 s] How are you?")
+
+
 def test_a_block_is_dragged_and_what_follows_moves_with_it(studio: Page):
     generate(studio)
     choose_line(studio, 2)

@@ -9,6 +9,8 @@ window.HiggsStudio.Editor = (() => {
   const PARSE_MS = 350;
   const MOST_SPEAKERS = 8;
   const MOST_UNDONE = 100;
+  const PAUSE = /\[\s*pause\s*:?\s*\d{1,5}(?:[.,]\d{1,3})?\s*(?:ms|s|seconds?)?\s*\]/gi; // as studio/pauses.py has it
+  const PAUSES_MS = 400;
 
   let cast = null; // elements of the cast, once mounted
   let script = null; // elements of the script, once mounted
@@ -18,6 +20,7 @@ window.HiggsStudio.Editor = (() => {
   let text = null; // plain script while that view is open, else null
   let past = []; // drafts to go back to
   let future = []; // drafts to come forward to again
+  let selected = ""; // id of the row that was chosen or typed into last
   let typingIn = ""; // the field whose typing is one step of undo
   let saving = 0;
   let parsing = 0;
@@ -294,6 +297,7 @@ window.HiggsStudio.Editor = (() => {
     };
     element.querySelector(".hs-add-line").addEventListener("click", () => addLine(draft.lines.length));
     element.querySelector(".hs-add-divider").addEventListener("click", () => change({ ...draft, lines: [...draft.lines, { divider: true, id: newId() }] }));
+    element.querySelector(".hs-add-pause").addEventListener("click", addPause);
     script.splitAll.addEventListener("click", () => split());
     script.undo.addEventListener("click", () => travel(past, future));
     script.redo.addEventListener("click", () => travel(future, past));
@@ -436,18 +440,45 @@ window.HiggsStudio.Editor = (() => {
 
   /* ---- lines longer than the checkpoint speaks reliably ---- */
 
-  const wordsOf = (line) => (line.divider ? 0 : line.text.split(/\s+/).filter(Boolean).length);
-  const longLines = () => (lineWords && draft.way === "lines" ? draft.lines.filter((line) => wordsOf(line) > lineWords) : []);
+  const withoutPauses = (words) => words.replace(PAUSE, " ").trim();
+  const wordsOf = (line) => (line.divider ? 0 : withoutPauses(line.text).split(/\s+/).filter(Boolean).length);
+  const isParted = (line) => !line.divider && line.text.split(PAUSE).filter((part) => part.trim()).length > 1; // by a pause
+  const isLong = (line) => lineWords && draft.way === "lines" && wordsOf(line) > lineWords;
+  const splitHint = (line) => (isParted(line) ? "A pause stands between lines, not within one." : `${wordsOf(line)} words; beyond ${lineWords} this checkpoint loses some.`);
 
   function showLong() {
-    const long = new Map(longLines().map((line) => [line.id, wordsOf(line)]));
+    const long = new Map(draft.lines.filter((line) => isParted(line) || isLong(line)).map((line) => [line.id, splitHint(line)]));
     script.splitAll.hidden = long.size < (text === null ? 2 : 1); // a row has a button of its own
-    script.splitAll.textContent = `Split ${long.size} long ${long.size === 1 ? "line" : "lines"}`;
+    script.splitAll.textContent = `Split ${long.size} ${draft.lines.some(isParted) ? "" : "long "}${long.size === 1 ? "line" : "lines"}`;
     for (const hint of script.rows.querySelectorAll(".hs-long")) {
       const words = long.get(hint.closest(".hs-row").dataset.id);
       hint.hidden = !words;
-      if (words) hint.firstChild.textContent = `${words} words; beyond ${lineWords} this checkpoint loses some.`;
+      if (words) hint.firstChild.textContent = words;
     }
+    tellPauses();
+  }
+
+  /* A pause is no word: nothing is spoken anew, but the mix is another. */
+  let pauses = null; // as they were told last
+  let telling = 0;
+  function tellPauses() {
+    const now = JSON.stringify(draft.lines.map((line) => line.divider ? null : line.text.match(PAUSE)));
+    if (now === pauses) return;
+    const known = pauses !== null;
+    pauses = now;
+    clearTimeout(telling);
+    if (known) telling = setTimeout(() => window.dispatchEvent(new CustomEvent("higgs-studio:pauses")), PAUSES_MS);
+  }
+
+  /* A pause at the end of a row, its seconds ready to be typed over. */
+  function addPause() {
+    const line = lineOf(selected) ?? draft.lines.findLast((one) => !one.divider);
+    if (!line || line.divider) return;
+    const words = `${line.text.trimEnd()} [pause 1 s]`.trimStart();
+    change({ ...draft, lines: draft.lines.map((one) => (one.id === line.id ? { ...one, text: words } : one)) });
+    const area = rowOf(line.id).querySelector("textarea");
+    area.focus();
+    area.setSelectionRange(words.length - "1 s]".length, words.length - " s]".length);
   }
 
   /* Cut one row, or all that are too long, into rows of the same speaker. */
@@ -466,7 +497,10 @@ window.HiggsStudio.Editor = (() => {
     if (id) focusRow(draft.lines.findIndex((line) => line.id === id));
   }
 
-  const select = (id) => window.dispatchEvent(new CustomEvent("higgs-studio:select", { detail: id }));
+  function select(id) {
+    selected = id;
+    window.dispatchEvent(new CustomEvent("higgs-studio:select", { detail: id }));
+  }
 
   function divider(line) {
     const at = () => draft.lines.findIndex((item) => item.id === line.id);
@@ -633,16 +667,17 @@ window.HiggsStudio.Editor = (() => {
   /* What a row asks for, written as the server does, to tell a row that has changed since it was spoken. */
   function asked(line) {
     const speaker = draft.speakers[line.speaker];
-    if (!speaker) return [line.text, "", draft.scene];
+    const said = withoutPauses(line.text);
+    if (!speaker) return [said, "", draft.scene];
     const words = { smart: "", described: speaker.description.trim(), reference: speaker.reference }[speaker.kind];
-    return [line.text, words ? `${speaker.kind}: ${words}` : speaker.kind, draft.scene];
+    return [said, words ? `${speaker.kind}: ${words}` : speaker.kind, draft.scene];
   }
   const numberOf = (id) => draft.lines.filter((line) => !line.divider).findIndex((line) => line.id === id) + 1; // 0: gone
   const lineOf = (id) => draft.lines.find((line) => line.id === id);
   const takesOf = (id) => project.rows[id]?.takes ?? [];
   function isChanged(line) {
     const kept = project.rows[line.id];
-    return kept?.chosen ? kept.changed || asked(line).some((part, at) => part !== kept.asked[at]) : Boolean(line.text.trim());
+    return kept?.chosen ? kept.changed || asked(line).some((part, at) => part !== kept.asked[at]) : Boolean(withoutPauses(line.text));
   }
 
   const changedRows = () => draft.lines.filter((line) => !line.divider && isChanged(line)).map((line) => line.id);
@@ -669,9 +704,9 @@ window.HiggsStudio.Editor = (() => {
     } else if (going) {
       [state, words] = [going.state, going.seconds == null ? "…" : `${going.seconds.toFixed(1)} s`];
     }
+    element.querySelector("[data-tool=Hear]").disabled = !heard; // also where it looks the same: a take may have come to what was done
     if (element.dataset.state === state && chip.textContent === words) return; // most of a long script stands still while a few lines are spoken
     element.dataset.state = state;
-    element.querySelector("[data-tool=Hear]").disabled = !heard;
     chip.textContent = words;
     chip.hidden = !words;
     const more = [takes.length > 1 ? `${takes.length} takes` : "", together ? `in one breath with the others, ${heard.seconds.toFixed(1)} s in all` : ""];

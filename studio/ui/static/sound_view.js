@@ -28,6 +28,7 @@ window.HiggsStudio.mountSoundView = (element, props, watch, server) => {
   sound.addEventListener("error", () => sound.getAttribute("src") && told("This sound could not be loaded. Reload the page to see what is still here."));
   watch("value", () => receive(props.value));
   window.addEventListener("higgs-studio:select", (event) => select(event.detail));
+  window.addEventListener("higgs-studio:pauses", () => items.length && project && edit({ act: "pauses" }));
   window.addEventListener("higgs-studio:hear", (event) => hear(event.detail));
   window.addEventListener("higgs-studio:status", (event) => {
     speaking = event.detail.state === "running" ? event.detail.text : "";
