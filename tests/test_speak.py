@@ -189,7 +189,7 @@ def test_scripts_come_from_files_and_from_standard_input(
     assert spoken(asked, str(tmp_path / "lines.csv"), out=tmp_path) == [[("Alma", "One.", "alma.flac")]]
     assert asked.request.seeds == {(0, 0): 7}, "a line's own seed counts"
     (tmp_path / "lines.csv").write_text("speaker,text,gap\nAlma,One.,\nAlma,Two.,1.5\nAlma,Three.,-1\n", "utf-8")
-    assert speak.main([str(tmp_path / "lines.csv"), "-o", str(tmp_path / "out.wav")]) == 0
+    spoken(asked, str(tmp_path / "lines.csv"), out=tmp_path)
     assert [line.pause for line in asked.request.conversations[0].lines] == [None, 1.5, None]
 
 
