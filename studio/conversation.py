@@ -47,9 +47,16 @@ class Line:
     number: int = field(default=0, compare=False)  # its row on the page, from 1, for messages; 0: unknown
     row: str = field(default="", compare=False)  # the id of that row
     pause: float | None = field(default=None, compare=False)  # seconds of silence before it; None: the usual
+    respelt: str = ""  # what the model is to read instead of the text; empty: the text
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "text", " ".join(clean(self.text).split()))
+        for name in ("text", "respelt"):
+            object.__setattr__(self, name, " ".join(clean(getattr(self, name)).split()))
+
+    @property
+    def said(self) -> str:
+        """What the model reads."""
+        return self.respelt or self.text
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,7 @@ class Conversation:
             )
         check_length(self.scene.description, "The scene", MAX_SCENE_CHARACTERS)
         check_length(self.system, "The system text", MAX_SCENE_CHARACTERS)
-        check_length(self.text, "The script", MAX_CONVERSATION_CHARACTERS)
+        check_length("\n".join(line.said for line in self.lines), "The script", MAX_CONVERSATION_CHARACTERS)
         for index, line in enumerate(self.lines):
             self._check_line(line, self.line_number(index))
         for speaker in self.speakers:

@@ -7,10 +7,11 @@ another conversation with the same cast and scene: all of them are spoken in one
      "speakers": [{"name": "Alma", "kind": "smart" | "described" | "reference",
                    "description": "…", "reference": "bundled:alma"}, …],
      "lines": [{"speaker": 0, "text": "…", "id": "1f3a…", "seed": 7}, {"divider": true}, …],
-     "context": 0, "system": "…"}
+     "context": 0, "system": "…", "pronunciations": "Nguyen = Win"}
 
 An `id` lets takes keep to their line while lines move, a `seed` is kept by that line alone, `context` is how many
-earlier lines stand before each in the prompt, and `system` (rarely) is another system text than the model's own.
+earlier lines stand before each in the prompt, `system` (rarely) is another system text than the model's own, and
+`pronunciations` says how words are spoken.
 Every field with its type, default and range: docs/conversation-object.md.
 """
 
@@ -24,6 +25,7 @@ from typing import Any, Literal
 from studio.conversation import MAX_SCENE_CHARACTERS, MAX_SPEAKERS, QUIET_ROOM, Conversation, Line, Scene, Speaker
 from studio.errors import BadConversation, BadSetting
 from studio.pauses import LONGEST_PAUSE_SECONDS, parted, pause
+from studio.pronunciations import Pronunciations
 from studio.sampling import HIGHEST_SEED
 from studio.strict_json import keys, one_of, whole
 from studio.text import check_length, pieces_of_words
@@ -38,7 +40,7 @@ MAX_ROWS = 1_000
 MOST_CONTEXT = 8
 TYPES = {
     **{"scene": str, "way": str, "references": str, "speakers": list},
-    **{"lines": list, "context": int, "system": str},
+    **{"lines": list, "context": int, "system": str, "pronunciations": str},
 }
 NEEDED = ("speakers", "lines")  # where it is to be spoken as it stands: half-typed ones may lack them
 ROW_ID = re.compile(r"[0-9a-z]{0,16}")
@@ -70,6 +72,7 @@ class Draft:
     rows: tuple[Row | None, ...]  # None is a divider
     system: str = ""  # of an imported conversation; empty: the model's own
     context: int = 0  # earlier lines in the prompt of each
+    pronunciations: str = ""  # words that are spoken otherwise than they are written, one a line
 
     @classmethod
     def read(cls, data: Any, source: str = "The conversation", needed: Sequence[str] = ()) -> "Draft":
@@ -102,6 +105,7 @@ class Draft:
             tuple(_row(item, f"{source}, line {number}") for number, item in enumerate(items, 1)),
             values.get("system", ""),
             whole(values.get("context", 0), MOST_CONTEXT, f"{source}: context"),
+            values.get("pronunciations", ""),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -114,6 +118,7 @@ class Draft:
             "lines": [{"divider": True} if row is None else row.as_json() for row in self.rows],
             "context": self.context,
             "system": self.system,
+            "pronunciations": self.pronunciations,
         }
 
     def conversations(self, voices: VoiceLibrary) -> list[Conversation]:
@@ -128,6 +133,7 @@ class Draft:
             self._cast(speaker, name, voices) if index in speaking else Speaker(name)
             for index, (speaker, name) in enumerate(zip(self.speakers, self.names, strict=True))
         )
+        Pronunciations(self.pronunciations).check()
         for number, row in enumerate(filter(None, self.rows), 1):
             _check_pauses(row.text, number)
         spoken = [
@@ -180,6 +186,7 @@ class Draft:
     def groups(self) -> list[tuple[Line, ...]]:
         """The lines between dividers, each with the pause before it; empty rows and empty groups left out."""
         groups: list[list[Line]] = [[]]
+        spoken = Pronunciations(self.pronunciations)
         number = 0
         owed: float | None = None  # the pause that a row above ended with
         for row in self.rows:
@@ -192,7 +199,9 @@ class Draft:
             pause = _sum(owed, parts[0].seconds)
             words = " ".join(part.words for part in parts if part.words)
             if words:
-                groups[-1].append(Line(row.speaker, words, number, row.id, pause))
+                line = Line(row.speaker, words, number, row.id, pause)
+                said = spoken.said(line.text)
+                groups[-1].append(replace(line, respelt=said) if said != line.text else line)
                 pause = None if parts[-1].words else parts[-1].seconds
             owed = pause
         return [tuple(lines) for lines in groups if lines]

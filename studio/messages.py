@@ -69,7 +69,7 @@ def turns(conversation: Conversation, earlier: Sequence[tuple[int, Reference]] =
             found.append(("assistant", reference))
     for index, said in earlier:
         found += [("user", _tagged(conversation, index, said.transcript)), ("assistant", said)]
-    spoken = "\n".join(_tagged(conversation, line.speaker, line.text) for line in conversation.lines)
+    spoken = "\n".join(_tagged(conversation, line.speaker, line.said) for line in conversation.lines)
     return [*found, ("user", spoken)]
 
 

@@ -24,12 +24,15 @@ class Asked:
     text: str
     voice: str  # "smart", "described: …" or "reference: …"
     scene: str
+    respelt: str = ""  # what the model read, where it is not the text
 
     @classmethod
     def of(cls, draft: Draft, lines: Sequence[Line]) -> "Asked":
         """What a draft asks of some of its lines, spoken together."""
         voices = {line.speaker: draft.voice_of(line.speaker) for line in lines}
-        return cls("\n".join(line.text for line in lines), " + ".join(voices.values()), Scene(draft.scene).description)
+        text, said = ("\n".join(words) for words in zip(*((line.text, line.said) for line in lines), strict=True))
+        scene = Scene(draft.scene).description
+        return cls(text, " + ".join(voices.values()), scene, said if said != text else "")
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ from studio.health import CodeHealth
 from studio.mixing import Mixing
 from studio.project import LONGEST_GAP_SECONDS, MAX_TITLE_CHARACTERS, MOST_TAKES, Asked, KeptTake, Project
 from studio.sampling import Sampling
-from studio.strict_json import all_keys, number, one_of, whole
+from studio.strict_json import all_keys, keys, number, one_of, whole
 from studio.takes import Stop, Take
 from studio.text import MAX_CONVERSATION_CHARACTERS, check_length
 
@@ -67,7 +67,7 @@ def _take_as_json(kept: KeptTake) -> dict[str, Any]:
     return {
         "id": kept.id,
         "rows": list(kept.rows),
-        "asked": asdict(kept.asked),
+        "asked": {key: value for key, value in asdict(kept.asked).items() if value or key in ASKED},
         "starred": kept.starred,
         "sampling": asdict(take.sampling),
         "checkpoint": take.checkpoint,
@@ -137,8 +137,9 @@ def _take(item: Any, sounds: Sounds, source: str) -> KeptTake:
         raise BadSetting(f"{source}: rows must name the lines it speaks, each once.")
     for row in rows:
         _check_row(row, f"{source}: rows")
-    asked = all_keys(values["asked"], ASKED, f"{source}, asked")
-    check_length(asked["text"], f"{source}: its text", MAX_CONVERSATION_CHARACTERS)
+    asked = keys(values["asked"], ASKED | {"respelt": str}, f"{source}, asked", tuple(ASKED))
+    for text in (asked["text"], asked.get("respelt", "")):
+        check_length(text, f"{source}: its text", MAX_CONVERSATION_CHARACTERS)
     check_length(asked["voice"], f"{source}: its voice", 8 * MAX_SCENE_CHARACTERS)
     check_length(asked["scene"], f"{source}: its scene", MAX_SCENE_CHARACTERS)
     check_length(values["checkpoint"], f"{source}: its checkpoint", MAX_NAME_CHARACTERS)

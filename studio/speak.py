@@ -68,6 +68,13 @@ def main(arguments: list[str] | None = None) -> int:
         help="who of a script speaks how: Alma=bundled:clara, “Ben=described: an old man”, or Ben=smart (the model's "
         "choice); without NAME= it is for everybody else. Whoever is called like a bundled voice has that voice",
     )
+    parser.add_argument(
+        "--say",
+        action="append",
+        default=[],
+        metavar="WORD=SPOKEN",
+        help="how a word of the script is spoken, “Nguyen = Win”; may come again",
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, help="the WAV file to write; its folder is made")
     parser.add_argument("--seed", type=int, help="the same seed gives the same speech; without one, one is drawn")
     add_engine_arguments(parser)
@@ -127,8 +134,8 @@ def _make_place(output: Path) -> None:
 def _wanted(chosen: argparse.Namespace, library: VoiceLibrary, most_words: int) -> Wanted:
     """A preset as it stands, or a script with the voices that were asked for."""
     if chosen.source and chosen.source != STANDARD_INPUT and Path(chosen.source).suffix.lower() == ".json":
-        if chosen.voice:
-            raise BadSetting("--voice is for scripts: a preset names its voices itself.")
+        if chosen.voice or chosen.say:
+            raise BadSetting("--voice and --say are for scripts: a preset says these things itself.")
         preset = Preset.read(Path(chosen.source))
         return Wanted(preset.draft, preset.sampling, preset.seed)
     asked = dict(_asked(words) for words in chosen.voice)
@@ -148,7 +155,7 @@ def _wanted(chosen: argparse.Namespace, library: VoiceLibrary, most_words: int) 
         speaker if name.casefold() in named else speaker | (others or voice_in_words(name, known) or {})
         for name, speaker in zip(script.names, script.speakers, strict=True)
     )
-    whole = replace(script, speakers=speakers)
+    whole = replace(script, speakers=speakers, pronunciations="\n".join(chosen.say))
     draft = whole.with_short_rows(most_words).with_ids()
     if any(len(without_pauses(row.text).split()) > most_words for row in filter(None, whole.rows)):
         print(

@@ -23,7 +23,14 @@ FLOORS = {
     },
     2: {
         *("studio.audio", "studio.codes", "studio.sampling", "studio.checkpoints", "studio.consent"),
-        *("studio.text", "studio.pauses", "studio.workspace", "studio.settings", "studio.torchaudio_on_cpu"),
+        *(
+            "studio.text",
+            "studio.pauses",
+            "studio.pronunciations",
+            "studio.workspace",
+            "studio.settings",
+            "studio.torchaudio_on_cpu",
+        ),
         *("studio.strict_json", "studio.durable", "studio.archive"),
     },
     1: {"studio.errors", "studio.version"},
@@ -35,6 +42,7 @@ NEIGHBOURS = {
     "app": {"studio.lab_codecs"},
     "studio.codes": {"studio.audio"},
     "studio.consent": {"studio.text"},
+    "studio.pronunciations": {"studio.text"},
     "studio.voices": {"studio.lab"},
     "studio.voice_entry": {"studio.voices", "studio.lab"},
     "studio.voice_library": {"studio.voices", "studio.voice_entry", "studio.lab"},

@@ -25,6 +25,7 @@ FULL = {
     "lines": [{"speaker": 0, "text": "One."}, {"divider": True}, {"speaker": 1, "text": "Two.", "id": "a1", "seed": 7}],
     "context": 2,
     "system": "Speak.",
+    "pronunciations": "Nguyen = Win",
 }
 
 
@@ -45,6 +46,7 @@ def test_what_is_absent_has_a_default():
         "lines": [],
         "context": 0,
         "system": "",
+        "pronunciations": "",
     }
     assert Draft.read({"speakers": [{}], "lines": [{}]}).as_json()["speakers"][0]["kind"] == "smart"
 
@@ -257,3 +259,14 @@ def test_nobody_needs_a_voice_for_a_pause(voices: VoiceLibrary):
     cast = [{"name": "Ada"}, {"name": "Ben", "kind": "reference", "reference": ""}]
     (spoken,) = Draft.read({"speakers": cast, "lines": rows}).conversations(voices)
     assert [line.text for line in spoken.lines] == ["One."]
+
+
+def test_the_model_reads_how_words_are_spoken_and_people_what_is_written(voices: VoiceLibrary):
+    (talk,) = conversations(voices, lines=[{"text": "Nguyen is here."}, {"text": "Who?"}])
+    assert [line.text for line in talk.lines] == ["Nguyen is here.", "Who?"]
+    assert [line.said for line in talk.lines] == ["Win is here.", "Who?"]
+
+
+def test_a_pronunciation_that_says_nothing_is_refused(voices: VoiceLibrary):
+    with pytest.raises(BadConversation, match="Pronunciations, line 2: “SQL” does not say how"):
+        conversations(voices, pronunciations="Nguyen = Win\nSQL")

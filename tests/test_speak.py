@@ -215,7 +215,7 @@ def test_long_lines_are_spoken_in_pieces_and_that_is_said(
         (("--text", "Hi.", "--voice", "=alma"), "--voice must be NAME=VOICE"),
         (("--text", "Hi.", "--voice", "Ada="), "--voice must be NAME=VOICE"),
         (("--text", "Alma: Hi.", "--voice", "Ada=alma"), "nobody called “Ada” speaks in the script. There are: Alma"),
-        ((SMART, "--voice", "alma"), "--voice is for scripts: a preset names its voices itself"),
+        ((SMART, "--voice", "alma"), "--voice and --say are for scripts: a preset says these things itself"),
     ],
 )
 def test_a_script_that_cannot_be_spoken_is_said(

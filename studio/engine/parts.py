@@ -51,7 +51,7 @@ class Earlier:
     def reference(self) -> Reference | None:
         """The line as a recording with its transcript."""
         codes = self.codes
-        return None if codes is None else Reference("earlier line", self.line.text, codes=codes)
+        return None if codes is None else Reference("earlier line", self.line.said, codes=codes)
 
 
 @dataclass(eq=False)
@@ -72,8 +72,8 @@ class Part:
 
     @property
     def text(self) -> str:
-        """What it says."""
-        return "\n".join(self.spoken_as.lines[index].text for index in self.lines)
+        """What it says, as the model reads it."""
+        return "\n".join(self.spoken_as.lines[index].said for index in self.lines)
 
     @property
     def takes(self) -> tuple[Take, ...]:

@@ -40,6 +40,11 @@ def conversation_tab(studio: Studio, page: gr.Blocks) -> gr.Textbox:
                 apply_default_css=False,
             )
             voice_panel()
+            gr.HTML(
+                html_template=static("pronunciations.html"),
+                js_on_load="HiggsStudio.Editor.mountPronunciations(element);",
+                apply_default_css=False,
+            )
         with gr.Column(elem_classes="hs-zone", min_width=340):
             editor = script_editor(studio, first.draft)
             with gr.Column(elem_id="hs-go"):  # stays in sight, and with it what came of pressing

@@ -172,6 +172,8 @@ class ProjectPanel:
                     lambda path: save_project(path, found, studio.voices, studio.codec, studio.codec_title),
                 )
                 words = "It opens to the same sound without generating again. Voices and their consent are in it."
+                if studio.jobs.going(token):
+                    words += " What is being spoken just now is not."
                 return {self.note: handed_out(studio, [file], words), project: token}
             except StudioError as problem:
                 return {self.note: told(str(problem), wrong=True)}

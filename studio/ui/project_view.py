@@ -16,6 +16,7 @@ from studio.lab.metrics import loudness_lufs
 from studio.lab.pictures import codes_for_page, mel_for_page
 from studio.pauses import without_pauses
 from studio.project import KeptTake, Project
+from studio.pronunciations import Pronunciations
 from studio.takes import Reading, Stop
 from studio.text import slug
 from studio.workspace import Workspace
@@ -204,7 +205,8 @@ def _lanes(project: Project, reading: Reading) -> list[Data]:
 
 def _asked(draft: Draft, row: Row) -> list[str]:
     """What a row asks for, as it is typed: the page compares it with what is typed by then."""
-    return [without_pauses(row.text), draft.voice_of(row.speaker), draft.scene]
+    said = Pronunciations(draft.pronunciations).said(without_pauses(row.text))
+    return [said, draft.voice_of(row.speaker), draft.scene]
 
 
 def _take(token: str, number: int, kept: KeptTake) -> Data:

@@ -95,6 +95,12 @@ def test_only_what_changed_is_spoken(studio: Page):
     expect(takes(studio)).to_have_count(1)
     choose_line(studio, 3)
     expect(takes(studio)).to_have_count(2)
+    studio.get_by_text("Pronunciations").click()
+    studio.get_by_label("Pronunciations", exact=True).fill("Coat = hat")  # what is read counts, too
+    expect(studio.locator(".hs-row").nth(2)).to_have_attribute("data-state", "changed")
+    studio.get_by_role("button", name="Speak what changed (1)").click()
+    expect(studio.locator(".hs-row").nth(2)).to_have_attribute("data-state", re.compile("done|flagged"), timeout=60_000)
+    expect(studio.get_by_label("Text of line 3", exact=True)).to_have_value("Where is my coat?")
 
 
 def test_a_pause_that_is_typed_moves_what_follows_and_speaks_nothing_anew(studio: Page):

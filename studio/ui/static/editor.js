@@ -14,8 +14,9 @@ window.HiggsStudio.Editor = (() => {
 
   let cast = null; // elements of the cast, once mounted
   let script = null; // elements of the script, once mounted
+  let pronounced = null; // where pronunciations are typed, once mounted
   let link = null; // {props, trigger, server} of the Gradio component
-  let draft = { scene: "", way: "lines", references: "turns", context: 0, speakers: [], lines: [] };
+  let draft = { scene: "", way: "lines", references: "turns", context: 0, speakers: [], lines: [], pronunciations: "" };
   let voices = [];
   let text = null; // plain script while that view is open, else null
   let past = []; // drafts to go back to
@@ -175,7 +176,24 @@ window.HiggsStudio.Editor = (() => {
     if (link) renderCast();
   }
 
+  function mountPronunciations(element) {
+    pronounced = element.querySelector("textarea");
+    pronounced.addEventListener("input", () => {
+      beginTyping("pronunciations");
+      draft.pronunciations = pronounced.value;
+      showStates();
+      publish();
+    });
+    if (link) showPronunciations();
+  }
+  function showPronunciations() {
+    if (!pronounced) return;
+    if (pronounced !== document.activeElement) pronounced.value = draft.pronunciations;
+    if (draft.pronunciations) pronounced.closest("details").open = true;
+  }
+
   function renderCast() {
+    showPronunciations();
     if (!cast) return;
     if (cast.scene !== document.activeElement) cast.scene.value = draft.scene;
     cast.add.disabled = draft.speakers.length >= MOST_SPEAKERS;
@@ -664,10 +682,24 @@ window.HiggsStudio.Editor = (() => {
     button?.setAttribute("data-count", count);
   }
 
+  /* Words as they are spoken, as studio/pronunciations.py has it. */
+  let respelling = { of: null }; // {of: the text it was read from, spoken: by word, pattern}
+  function respelt(words) {
+    if (respelling.of !== draft.pronunciations) {
+      const tidy = (part = "") => part.trim().replace(/\s+/g, " ");
+      const pairs = draft.pronunciations.split("\n").map((line) => line.split(/=(.*)/s).map(tidy)).filter(([written, said]) => written && said);
+      const spoken = new Map(pairs.map(([written, said]) => [written.toLowerCase(), said]));
+      const escaped = [...spoken.keys()].sort((one, other) => other.length - one.length).map((word) => word.replace(/[\\^$.*+?()[\]{}|\/]/g, "\\$&"));
+      const pattern = escaped.length ? new RegExp(`(?<![\\p{L}\\p{N}_])(?:${escaped.join("|")})(?![\\p{L}\\p{N}_])`, "giu") : null;
+      respelling = { of: draft.pronunciations, spoken, pattern };
+    }
+    return respelling.pattern ? words.replace(respelling.pattern, (word) => respelling.spoken.get(word.toLowerCase()) ?? word) : words;
+  }
+
   /* What a row asks for, written as the server does, to tell a row that has changed since it was spoken. */
   function asked(line) {
     const speaker = draft.speakers[line.speaker];
-    const said = withoutPauses(line.text);
+    const said = respelt(withoutPauses(line.text));
     if (!speaker) return [said, "", draft.scene];
     const words = { smart: "", described: speaker.description.trim(), reference: speaker.reference }[speaker.kind];
     return [said, words ? `${speaker.kind}: ${words}` : speaker.kind, draft.scene];
@@ -730,7 +762,7 @@ window.HiggsStudio.Editor = (() => {
   }
 
   return {
-    mountCast, mountScript, speak, state, lineOf, presetComes, presetCame,
+    mountCast, mountPronunciations, mountScript, speak, state, lineOf, presetComes, presetCame,
     nameOf: (index) => (draft.speakers[index] ? nameOf(index) : `[SPEAKER${index}]`),
     numberOf,
     speakers: () => draft.speakers.map((speaker, index) => nameOf(index)),
