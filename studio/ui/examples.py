@@ -6,6 +6,7 @@ Gradio's own examples are {"foo": "bar"}, "Hello!!", and files from a site that 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import gradio as gr
 from gradio.components import Component
 from gradio.utils import get_function_description
 
@@ -27,10 +28,17 @@ def explain(endpoint: Callable[..., Any], inputs: Sequence[Component], examples:
 
 def _explain(component: Component, sentence: str, example: Any) -> None:
     # On the component, not by a subclass: Gradio writes a stub beside the source of every subclass.
-    info = component.api_info() | {"additional_description": sentence}
+    info = component.api_info() | _schema(component, example) | {"additional_description": sentence}
     component.example_payload = lambda: example  # type: ignore[method-assign]
     component.example_value = lambda: example  # type: ignore[method-assign]
     component.api_info_as_input = lambda: info  # type: ignore[method-assign]
+
+
+def _schema(component: Component, example: Any) -> dict[str, Any]:
+    """What holds of JSON like the example. Gradio says {"type": {}}: no schema, so MCP clients refuse the tool."""
+    if not isinstance(component, gr.JSON):
+        return {}
+    return {"type": "array", "items": {}} if isinstance(example, list) else {"type": "object"}
 
 
 def file_example(path: str) -> dict[str, Any]:

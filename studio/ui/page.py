@@ -6,6 +6,7 @@ from studio.ui.api import speak_endpoint
 from studio.ui.codec_api import codec_endpoints
 from studio.ui.codec_tab import codec_tab
 from studio.ui.conversation_tab import conversation_tab
+from studio.ui.no_addresses import open_no_addresses
 from studio.ui.studio import Studio, static
 from studio.ui.voice_api import voice_endpoint
 from studio.ui.voices_tab import voices_tab
@@ -33,7 +34,8 @@ CACHE_SECONDS = (600, 24 * 3600)  # uploads: looked through every ten minutes, k
 
 
 def build_page(studio: Studio) -> gr.Blocks:
-    """The whole page, ready to be launched with `launch_options`."""
+    """The whole page, ready to be launched with `look`."""
+    open_no_addresses()
     with gr.Blocks(title="Higgs Studio", analytics_enabled=False, fill_width=True, delete_cache=CACHE_SECONDS) as page:
         gr.HTML(
             {

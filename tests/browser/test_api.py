@@ -173,6 +173,21 @@ def test_only_what_is_meant_for_programs_is_listed(client: Client):
 EXAMPLES_IN_ORDER = ("/speak", "/add_voice", "/encode", "/decode", "/compare")
 
 
+def test_no_address_is_opened(client: Client):
+    for address in ("https://example.com/voice.wav", "http://127.0.0.1:1/voice.wav"):
+        with pytest.raises(AppError, match=r"Addresses are not opened here\. Send the file itself"):
+            client.predict(audio=handle_file(address), codec="higgs-3", api_name="/encode")
+
+
+def test_what_is_asked_for_is_described_by_a_schema(client: Client, studio_url: str):
+    with urllib.request.urlopen(f"{studio_url}gradio_api/info") as answer:
+        endpoints = json.load(answer)["named_endpoints"]
+    kinds = {name: [one["type"].get("type") for one in told["parameters"]] for name, told in endpoints.items()}
+    assert all(isinstance(kind, str) for of_one in kinds.values() for kind in of_one), "MCP clients read them strictly"
+    assert kinds["/speak"][0] == "object"
+    assert kinds["/compare"][1] == "array"
+
+
 def test_the_examples_that_are_shown_work_as_they_stand(client: Client, studio_url: str, tmp_path: Path):
     with urllib.request.urlopen(f"{studio_url}gradio_api/info") as answer:
         endpoints = json.load(answer)["named_endpoints"]
