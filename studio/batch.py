@@ -30,6 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("table", type=Path, help="CSV with the columns conversation, speaker, text, voice, seed")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the folder for the files; made if absent")
     parser.add_argument("--seed", type=int, default=0, help="of conversations that have none of their own (0)")
+    parser.add_argument(
+        "--say", action="append", default=[], metavar="WORD=SPOKEN", help="how a word is spoken; may come again"
+    )
     parser.add_argument("--form", default="wav24", help=f"kind of sound files: {', '.join(FORMS)} (wav24)")
     parser.add_argument("--zip", type=Path, help="write all files into this archive as well")
     add_engine_arguments(parser)
@@ -57,7 +60,7 @@ def _run(chosen: argparse.Namespace) -> BatchProgress:
         raise BadSetting(f"{chosen.output} cannot be made ({problem.strerror}). Give another folder.") from None
     with tempfile.TemporaryDirectory() as own:
         voices = VoiceLibrary(VOICES, Workspace(Path(own)))
-        items = read_batch(decoded(chosen.table, chosen.table.name)[0], voices)
+        items = read_batch(decoded(chosen.table, chosen.table.name)[0], voices, (), "\n".join(chosen.say))
         checkpoint = find_checkpoint(chosen.checkpoint, "generation")
         locate(checkpoint)  # a missing one is said at once: torch, which comes next, takes seconds to import
         from studio.engine.local import LocalEngine

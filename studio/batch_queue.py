@@ -23,6 +23,7 @@ from studio.export.bundle import mix_file
 from studio.export.cues import as_srt, cues_of
 from studio.export.origin import Origin, voices_of
 from studio.export.sounds import SoundForm
+from studio.pronunciations import Pronunciations
 from studio.sampling import Sampling
 from studio.script_files.said import told_at_once
 from studio.script_files.tables import read_table, seed_of
@@ -91,7 +92,7 @@ class BatchProgress:
     failed: int = 0
 
 
-def read_batch(text: str, voices: VoiceLibrary, own: Sequence[str] = ()) -> list[BatchItem]:
+def read_batch(text: str, voices: VoiceLibrary, own: Sequence[str] = (), pronunciations: str = "") -> list[BatchItem]:
     """The conversations of a table.
 
     Args:
@@ -99,11 +100,13 @@ def read_batch(text: str, voices: VoiceLibrary, own: Sequence[str] = ()) -> list
             conversation belongs to the one above.
         voices: Where voices are looked up: by id, by name, or `described: an old man`.
         own: The ids of the visitor's own voices.
+        pronunciations: How words are spoken, one a line.
 
     Raises:
         BadConversation: each row that cannot be read, by its number, all at once.
     """
     table, _ = read_table(text, COLUMNS, ("conversation", "text"))
+    Pronunciations(pronunciations).check()
     known = voices.by_name(own)
     problems: list[str] = []
     gathered: dict[str, _Gathered] = {}
@@ -116,7 +119,7 @@ def read_batch(text: str, voices: VoiceLibrary, own: Sequence[str] = ()) -> list
         if not name:
             problems.append(f"Row {number} belongs to no conversation. Name one in its first column.")
             continue
-        gathered.setdefault(name, _Gathered(known)).add(cells, f"Row {number}", problems)
+        gathered.setdefault(name, _Gathered(known, pronunciations)).add(cells, f"Row {number}", problems)
     if len(gathered) > MOST_CONVERSATIONS:
         problems.insert(0, f"There are {len(gathered)} conversations; at most {MOST_CONVERSATIONS} are taken.")
     if not gathered and not problems:
@@ -128,9 +131,10 @@ def read_batch(text: str, voices: VoiceLibrary, own: Sequence[str] = ()) -> list
 class _Gathered:
     """One conversation while its rows are read."""
 
-    def __init__(self, known: dict[str, str]) -> None:
+    def __init__(self, known: dict[str, str], pronunciations: str) -> None:
         self.seed: int | None = None
         self._known = known
+        self._pronunciations = pronunciations
         self._cast: dict[str, dict[str, str]] = {}
         self._rows: list[Row] = []
 
@@ -170,7 +174,9 @@ class _Gathered:
         speakers = [dict(speaker) for speaker in self._cast.values()]
         draft = replace(Draft.read({"speakers": speakers}), rows=tuple(self._rows)).with_short_rows(sys.maxsize)
         rows = (row and replace(row, id=f"r{number}") for number, row in enumerate(draft.rows, 1))
-        return replace(draft, rows=tuple(rows))
+        draft = replace(draft, rows=tuple(rows), pronunciations=self._pronunciations)
+        respelt = any(line.respelt for lines in draft.groups for line in lines)
+        return draft if respelt else replace(draft, pronunciations="")  # a word it does not say changes nothing of it
 
 
 def run_batch(

@@ -62,6 +62,16 @@ def test_a_row_is_cut_where_a_pause_stands_within_it(voices: VoiceLibrary):
     assert [line.row for line in spoken.lines] == ["r1", "r2", "r3"]
 
 
+def test_pronunciations_count_where_their_words_are_spoken(voices: VoiceLibrary):
+    plain = read_batch(TABLE, voices)
+    respelt = read_batch(TABLE, voices, (), "hello = hi")
+    assert [line.said for line in respelt[0].draft.groups[0]] == ["Good morning.", "hi."]
+    same = [one.fingerprint == other.fingerprint for one, other in zip(plain, respelt, strict=True)]
+    assert same == [False, True, True], "only what sounds otherwise is spoken again"
+    with pytest.raises(BadConversation, match="Pronunciations, line 1"):
+        read_batch(TABLE, voices, (), "hello")
+
+
 def test_a_table_gives_conversations_with_voices_and_seeds(voices: VoiceLibrary):
     morning, evening, odd = read_batch(TABLE, voices)
     assert [item.stem for item in (morning, evening, odd)] == ["001-morning", "002-evening", "003-odd"]

@@ -128,10 +128,12 @@ def test_a_script_is_spoken_by_its_cast(client: TestClient, listener: Listener):
     asked = {
         "input": "Ada: Good morning.\nBob: Good evening.",
         "voice": {"Ada": "alma", "Bob": "described: an old man"},
+        "pronunciations": "evening = night",
     }
     assert client.post("/v1/audio/speech", json=asked | {"instructions": "A kitchen."}).status_code == 200
     (conversation,) = listener.asked[0].request.conversations
     assert [(line.speaker, line.text) for line in conversation.lines] == [(0, "Good morning."), (1, "Good evening.")]
+    assert [line.said for line in conversation.lines] == ["Good morning.", "Good night."]
     assert [speaker.name for speaker in conversation.speakers] == ["Ada", "Bob"]
     assert [bool(speaker.voice.reference) for speaker in conversation.speakers] == [True, False]
     assert conversation.speakers[1].voice.description == "an old man"
@@ -170,6 +172,7 @@ def test_voices_and_model_are_listed_and_can_be_asked_for(client: TestClient):
         ({"seed": True}, "seed must be"),
         ({"seed": "7"}, "seed must be a whole number"),
         ({"sed": 1}, "there is no key 'sed'"),
+        ({"pronunciations": "Nguyen"}, "does not say how a word is spoken"),
         ({"input": "word " * 3_000}, "at most 10,000"),
     ],
 )

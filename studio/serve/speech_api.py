@@ -5,7 +5,8 @@
     GET  /v1/models         who is speaking; the `model` of a request chooses nothing
 
 It goes further than that API: `voice` may be an object of names and their voices, and `input` is then a script they
-speak; `seed` gives the same speech again. The form of requests and errors: OpenAI, "API reference", Create speech.
+speak; `seed` gives the same speech again, `pronunciations` say how words are spoken. The form of requests and errors:
+OpenAI, "API reference", Create speech.
 """
 
 import asyncio
@@ -48,6 +49,7 @@ FIELDS = {
     "speed": object,
     "stream_format": str,
     "seed": int,
+    "pronunciations": str,
 }
 OFFERED = ("POST /v1/audio/speech", "GET /v1/audio/voices", "GET /v1/models")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -171,6 +173,7 @@ class SpeechApi:
                 "scene": asked.instructions or QUIET_ROOM,
                 "speakers": [{"name": name} | _voice(voice, known) for name, voice in asked.cast.items()],
                 "lines": [{"speaker": who, "text": text} for who, text in asked.lines],
+                "pronunciations": asked.pronunciations,
             },
             SOURCE,
         )
@@ -204,6 +207,7 @@ class Asked:
     form: str = "mp3"
     instructions: str = ""
     seed: int | None = None
+    pronunciations: str = ""
 
     @classmethod
     def read(cls, data: Any) -> "Asked":
@@ -237,6 +241,7 @@ class Asked:
             one_of(values.get("response_format", "mp3"), (*FILES, PCM), "response_format"),
             values.get("instructions", ""),
             values.get("seed"),
+            values.get("pronunciations", ""),
         )
 
 

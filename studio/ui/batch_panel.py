@@ -23,6 +23,7 @@ from studio.script_files.reading import decoded
 from studio.speech import Progress, SpeechRequest, SpokenLines
 from studio.text import slug
 from studio.ui.answers import told
+from studio.ui.editor import shown_draft
 from studio.ui.handed_out import handed_out
 from studio.ui.studio import Studio
 from studio.ui.voice_panel import own_ids
@@ -56,7 +57,7 @@ class BatchPanel:
                 path = Path(data[self.upload])
                 name = shown_name(path.name)
                 text, _ = decoded(path, name)
-                items = read_batch(text, studio.voices, own_ids(data[editor]))
+                items = _read(studio, text, data[editor])
                 token, folder = studio.readings.make()
                 write_durably(folder / TABLE, text.encode("utf-8", "replace"))
                 write_durably(folder / NAME, name.encode("utf-8", "replace"))
@@ -66,7 +67,7 @@ class BatchPanel:
 
         def batch_standing(data: Data) -> Data:
             try:
-                folder, items = _opened(studio, data[self.batch], own_ids(data[editor]))
+                folder, items = _opened(studio, data[self.batch], data[editor])
             except StudioError:
                 return {self.note: gr.skip(), self.go: gr.skip()}
             return {self.note: _standing(folder, items), self.go: gr.update(visible=True)}
@@ -74,7 +75,7 @@ class BatchPanel:
         def speak_batch(data: Data, request: gr.Request) -> Iterator[Data]:
             ready = {self.go: gr.update(visible=True), self.stop: gr.update(visible=False)}
             try:
-                folder, items = _opened(studio, data[self.batch], own_ids(data[editor]))
+                folder, items = _opened(studio, data[self.batch], data[editor])
                 yield {self.go: gr.update(visible=False), self.stop: gr.update(visible=True)}
                 for progress in self._run(studio, request.session_hash or "", folder, items, data[self.form]):
                     yield {self.note: told(_how_far(progress, studio.codec.frame_rate), wrong=False)}
@@ -138,7 +139,8 @@ def batch_panel() -> BatchPanel:
     with gr.Accordion("Batch", open=False, elem_id="hs-batch") as fold:
         gr.Markdown(
             "A table (CSV) of many conversations, with the columns conversation, speaker, text, and if you like voice "
-            "(a name of the library, or `described: an old man`) and seed. Each is kept when it is done."
+            "(a name of the library, or `described: an old man`) and seed. Pauses and pronunciations hold here, "
+            "too. Each is kept when it is done."
         )
         form = gr.Dropdown([(form.label, key) for key, form in FORMS.items()], value="wav24", label="Sound files")
         upload = gr.UploadButton("Choose a table", file_types=[".csv", ".tsv"], size="sm", elem_id="hs-batch-file")
@@ -149,7 +151,12 @@ def batch_panel() -> BatchPanel:
     return BatchPanel(fold, upload, form, go, stop, note, batch)
 
 
-def _opened(studio: Studio, token: Any, own: list[str]) -> tuple[Path, list[BatchItem]]:
+def _read(studio: Studio, text: str, page: Any) -> list[BatchItem]:
+    """The conversations of a table, with the voices and the pronunciations of the page."""
+    return read_batch(text, studio.voices, own_ids(page), shown_draft(page).pronunciations)
+
+
+def _opened(studio: Studio, token: Any, page: Any) -> tuple[Path, list[BatchItem]]:
     """The folder of a batch and its conversations.
 
     Raises:
@@ -158,7 +165,7 @@ def _opened(studio: Studio, token: Any, own: list[str]) -> tuple[Path, list[Batc
     folder = studio.readings.find(token) if isinstance(token, str) else None
     if folder is None or not (folder / TABLE).is_file():
         raise BadSetting(NOTHING)
-    return folder, read_batch((folder / TABLE).read_text("utf-8"), studio.voices, own)
+    return folder, _read(studio, (folder / TABLE).read_text("utf-8"), page)
 
 
 def _words(folder: Path, items: list[BatchItem]) -> str:
