@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from studio.conversation import MAX_SCENE_CHARACTERS, MAX_SPEAKERS, QUIET_ROOM, Conversation, Line, Scene, Speaker
 from studio.errors import BadConversation, BadSetting
-from studio.pauses import LONGEST_PAUSE_SECONDS, parted, pause
+from studio.pauses import LONGEST_PAUSE_SECONDS, LOOKS_LIKE_A_PAUSE, parted, pause, without_pauses
 from studio.pronunciations import Pronunciations
 from studio.sampling import HIGHEST_SEED
 from studio.strict_json import keys, one_of, whole
@@ -279,6 +279,8 @@ def _check_pauses(text: str, number: int) -> None:
             f"Line {number} has a pause in its middle. Split it there: a pause stands at the beginning or the end of a "
             "line."
         )
+    for found in LOOKS_LIKE_A_PAUSE.findall(without_pauses(text)):
+        raise BadConversation(f"Line {number}: “{found[:40]}” is no pause. Write it like [pause 1.5 s].")
     longest = max((part.seconds or 0.0 for part in parts), default=0.0)
     if longest > LONGEST_PAUSE_SECONDS:
         raise BadConversation(
@@ -288,7 +290,7 @@ def _check_pauses(text: str, number: int) -> None:
 
 def _sum(one: float | None, other: float | None) -> float | None:
     given = [seconds for seconds in (one, other) if seconds is not None]
-    return sum(given) if given else None
+    return min(sum(given), LONGEST_PAUSE_SECONDS) if given else None
 
 
 def same_ids(rows: Sequence[Row | None], before: Sequence[Row | None]) -> tuple[Row | None, ...]:

@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 
 PAUSE = re.compile(r"\[\s*pause\s*:?\s*(\d{1,5}(?:[.,]\d{1,3})?)\s*(ms|s|seconds?)?\s*\]", re.IGNORECASE)
-LONGEST_PAUSE_SECONDS = 30.0
+LOOKS_LIKE_A_PAUSE = re.compile(r"\[\s*pause\b[^\]]*\]", re.IGNORECASE)  # what is left of them was meant as one
+LONGEST_PAUSE_SECONDS = 30.0  # also of several that come together
 
 
 @dataclass(frozen=True)

@@ -224,6 +224,7 @@ def paused(*texts: str | None) -> Draft:
         (("One.", "[pause 2 s]", "Two."), [("One.", None), ("Two.", 2.0)]),
         (("[pause 1 s]", "One.", "", "Two."), [("One.", 1.0), ("Two.", None)]),
         (("One. [pause 2 s]", None, "Two."), [("One.", None), ("Two.", None)]),
+        (("One. [pause 30 s]", "[pause 30 s] Two."), [("One.", None), ("Two.", 30.0)]),
         (("One.", "[pause 0 s] Two. [pause 5 s]"), [("One.", None), ("Two.", 0.0)]),
     ],
 )
@@ -239,6 +240,8 @@ def test_a_pause_is_silence_before_the_next_line(
     [
         ("One. [pause 1 s] Two.", "Line 2 has a pause in its middle. Split it there"),
         ("[pause 31 s] One.", "Line 2 asks for a pause of 31 s; at most 30 s"),
+        ("[pause 2 secs] One.", "Line 2: “[pause 2 secs]” is no pause. Write it like [pause 1.5 s]."),
+        ("One. [Pause]", "Line 2: “[Pause]” is no pause"),
         ("One. [pause 99999 s]", "Line 2 asks for a pause of 99999 s"),
     ],
 )
@@ -270,3 +273,8 @@ def test_the_model_reads_how_words_are_spoken_and_people_what_is_written(voices:
 def test_a_pronunciation_that_says_nothing_is_refused(voices: VoiceLibrary):
     with pytest.raises(BadConversation, match="Pronunciations, line 2: “SQL” does not say how"):
         conversations(voices, pronunciations="Nguyen = Win\nSQL")
+
+
+def test_no_pause_is_longer_than_a_pause_may_be_also_where_nothing_is_checked():
+    (lines,) = paused("One.", "[pause 1500 s] Two.").groups
+    assert lines[1].pause == 30.0

@@ -118,6 +118,19 @@ def test_edits_are_undone_one_by_one_and_later_takes_stay(studio: Any):
         edit(studio, edits, token, {"act": "undo"})
 
 
+def test_a_pause_that_is_typed_takes_the_place_of_the_silence_set_before(studio: Any):
+    project = a_project(10, 20).nudging("r2", 0.2, 25.0)
+    token, edits = studio.projects.new(project), ProjectEdits(studio)
+    typed = project.draft.as_json()
+    edits.apply(token, {"draft": typed}, {"act": "pauses"})
+    assert studio.projects.load(token).gaps == {"r2": 5}, "nothing about it was typed"
+    typed["lines"][1]["text"] = "[pause 2 s] Line 2."
+    edits.apply(token, {"draft": typed}, {"act": "pauses"})
+    kept = studio.projects.load(token)
+    assert kept.gaps == {}
+    assert [place.start_frame for place in kept.readings()[0].placements] == [0, 10 + 50]
+
+
 def test_undoing_an_edit_leaves_alone_what_was_spoken_since(studio: Any):
     project = a_project(10, 20)
     token, edits = studio.projects.new(project), ProjectEdits(studio)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from studio.draft import Draft
 from studio.errors import BadSetting, StudioError
 from studio.lab.pictures import codes_for_page
 from studio.mixing import Mixing
@@ -88,7 +89,7 @@ class ProjectEdits:
             return self.view(token, self._undo(token))
         draft = read_draft(page)
         if edit.get("act") == "pauses":  # typed into the script, where they are undone, too
-            return self.view(token, self._studio.projects.change(token, lambda now: now.on_this_draft(draft)))
+            return self.view(token, self._studio.projects.change(token, lambda now: _with_typed_pauses(now, draft)))
         steps: list[_Step] = []
 
         def edited(now: Project) -> Project:  # `now` has what jobs have added up to this moment
@@ -144,6 +145,13 @@ class ProjectEdits:
         if project is None:
             raise BadSetting("This project is no longer here. Reload the page.")
         return project
+
+
+def _with_typed_pauses(project: Project, draft: Draft) -> Project:
+    """With a newer draft; where its pause before a row is another, a silence set on the timeline gives way to it."""
+    before, after = ({line.row: line.pause for lines in one.groups for line in lines} for one in (project.draft, draft))
+    gaps = {row: gap for row, gap in project.gaps.items() if before.get(row) == after.get(row)}
+    return replace(project.on_this_draft(draft), gaps=gaps)
 
 
 def _edited(project: Project, edit: Mapping[str, Any], frame_rate: float) -> Project:

@@ -315,6 +315,7 @@ window.HiggsStudio.Editor = (() => {
     };
     element.querySelector(".hs-add-line").addEventListener("click", () => addLine(draft.lines.length));
     element.querySelector(".hs-add-divider").addEventListener("click", () => change({ ...draft, lines: [...draft.lines, { divider: true, id: newId() }] }));
+    script.tools.addEventListener("mousedown", (event) => event.preventDefault()); // the row keeps the cursor, so that nothing moves under the pointer
     element.querySelector(".hs-add-pause").addEventListener("click", addPause);
     script.splitAll.addEventListener("click", () => split());
     script.undo.addEventListener("click", () => travel(past, future));
