@@ -20,15 +20,16 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from functools import cached_property
 from typing import Any, Literal
 
 from studio.conversation import MAX_SCENE_CHARACTERS, MAX_SPEAKERS, QUIET_ROOM, Conversation, Line, Scene, Speaker
 from studio.errors import BadConversation, BadSetting
-from studio.pauses import LONGEST_PAUSE_SECONDS, LOOKS_LIKE_A_PAUSE, parted, pause, without_pauses
+from studio.pauses import check_pauses, parted, pieces, together
 from studio.pronunciations import Pronunciations
 from studio.sampling import HIGHEST_SEED
 from studio.strict_json import keys, one_of, whole
-from studio.text import check_length, pieces_of_words
+from studio.text import check_length
 from studio.voice_library import VoiceLibrary
 from studio.voices import MAX_NAME_CHARACTERS, Voice
 
@@ -135,7 +136,7 @@ class Draft:
         )
         Pronunciations(self.pronunciations).check()
         for number, row in enumerate(filter(None, self.rows), 1):
-            _check_pauses(row.text, number)
+            check_pauses(row.text, number)
         spoken = [
             Conversation(lines, speakers, Scene(self.scene), self.references, self.system) for lines in self.groups
         ]
@@ -171,9 +172,9 @@ class Draft:
         """
         rows: list[Row | None] = []
         for row in self.rows:
-            pieces = _pieces(row.text, most_words) if row and only in ("", row.id) else []
-            if row and len(pieces) > 1:
-                rows += [replace(row, text=piece, id="" if number else row.id) for number, piece in enumerate(pieces)]
+            cut = pieces(row.text, most_words) if row and only in ("", row.id) else []
+            if row and len(cut) > 1:
+                rows += [replace(row, text=piece, id="" if number else row.id) for number, piece in enumerate(cut)]
             else:
                 rows.append(row)
         if len(rows) > MAX_ROWS:
@@ -182,7 +183,7 @@ class Draft:
             )
         return replace(self, rows=tuple(rows))
 
-    @property
+    @cached_property
     def groups(self) -> list[tuple[Line, ...]]:
         """The lines between dividers, each with the pause before it; empty rows and empty groups left out."""
         groups: list[list[Line]] = [[]]
@@ -196,14 +197,13 @@ class Draft:
                 continue
             number += 1  # as the page counts: every line, dividers not
             parts = parted(row.text)
-            pause = _sum(owed, parts[0].seconds)
+            owed = together(owed, parts[0].seconds)
             words = " ".join(part.words for part in parts if part.words)
             if words:
-                line = Line(row.speaker, words, number, row.id, pause)
+                line = Line(row.speaker, words, number, row.id, owed)
                 said = spoken.said(line.text)
                 groups[-1].append(replace(line, respelt=said) if said != line.text else line)
-                pause = None if parts[-1].words else parts[-1].seconds
-            owed = pause
+                owed = None if parts[-1].words else parts[-1].seconds
         return [tuple(lines) for lines in groups if lines]
 
     @property
@@ -258,39 +258,6 @@ def voice_in_words(words: str, known: Mapping[str, str]) -> dict[str, str] | Non
     if asked.startswith(DESCRIBED):
         return {"kind": "described", "description": words.strip()[len(DESCRIBED) :].strip()}
     return {"kind": "reference", "reference": known[asked]} if asked in known else None
-
-
-def _pieces(text: str, most_words: int) -> list[str]:
-    """A row cut at its pauses, and where it is too long; a pause stays before what it was before."""
-    pieces: list[str] = []
-    for part in parted(text):
-        words = pieces_of_words(part.words, most_words)
-        if words:
-            pieces += [replace(part, words=words[0]).text, *words[1:]]
-        elif pieces and part.seconds is not None:
-            pieces[-1] = f"{pieces[-1]} {pause(part.seconds)}"
-    return pieces
-
-
-def _check_pauses(text: str, number: int) -> None:
-    parts = parted(text)
-    if sum(bool(part.words) for part in parts) > 1:
-        raise BadConversation(
-            f"Line {number} has a pause in its middle. Split it there: a pause stands at the beginning or the end of a "
-            "line."
-        )
-    for found in LOOKS_LIKE_A_PAUSE.findall(without_pauses(text)):
-        raise BadConversation(f"Line {number}: “{found[:40]}” is no pause. Write it like [pause 1.5 s].")
-    longest = max((part.seconds or 0.0 for part in parts), default=0.0)
-    if longest > LONGEST_PAUSE_SECONDS:
-        raise BadConversation(
-            f"Line {number} asks for a pause of {longest:g} s; at most {LONGEST_PAUSE_SECONDS:g} s are taken."
-        )
-
-
-def _sum(one: float | None, other: float | None) -> float | None:
-    given = [seconds for seconds in (one, other) if seconds is not None]
-    return min(sum(given), LONGEST_PAUSE_SECONDS) if given else None
 
 
 def same_ids(rows: Sequence[Row | None], before: Sequence[Row | None]) -> tuple[Row | None, ...]:

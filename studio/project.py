@@ -9,10 +9,10 @@ from studio.conversation import Conversation, Line, Scene, Speaker
 from studio.draft import Draft
 from studio.errors import BadSetting
 from studio.mixing import Mixing
+from studio.pauses import LONGEST_GAP_SECONDS
 from studio.sampling import Sampling
 from studio.takes import Placement, Reading, Take, gap_frames
 
-LONGEST_GAP_SECONDS = 30.0
 MOST_TAKES = 2_000
 MAX_TITLE_CHARACTERS = 120
 

@@ -22,7 +22,8 @@ from studio.draft import MAX_ROWS, ROW_ID, Draft
 from studio.errors import BadSetting
 from studio.health import CodeHealth
 from studio.mixing import Mixing
-from studio.project import LONGEST_GAP_SECONDS, MAX_TITLE_CHARACTERS, MOST_TAKES, Asked, KeptTake, Project
+from studio.pauses import LONGEST_GAP_SECONDS
+from studio.project import MAX_TITLE_CHARACTERS, MOST_TAKES, Asked, KeptTake, Project
 from studio.sampling import Sampling
 from studio.strict_json import all_keys, keys, number, one_of, whole
 from studio.takes import Stop, Take

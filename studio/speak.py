@@ -144,7 +144,7 @@ def _wanted(chosen: argparse.Namespace, library: VoiceLibrary, most_words: int) 
     voices = {name: _voice(voice, known) for name, voice in asked.items()}
     cast = Draft.read({"speakers": [{"name": name} | voice for name, voice in voices.items()]}, "--voice")
     script = _script(chosen, cast)
-    unheard = [name for name in asked if name.casefold() not in {known.casefold() for known in script.names}]
+    unheard = [name for name in asked if name.casefold() not in {speaking.casefold() for speaking in script.names}]
     if unheard:
         raise BadSetting(
             f"--voice: nobody called “{unheard[0]}” speaks in the script. There are: {', '.join(script.names)}."

@@ -42,6 +42,7 @@ NEIGHBOURS = {
     "app": {"studio.lab_codecs"},
     "studio.codes": {"studio.audio"},
     "studio.consent": {"studio.text"},
+    "studio.pauses": {"studio.text"},
     "studio.pronunciations": {"studio.text"},
     "studio.voices": {"studio.lab"},
     "studio.voice_entry": {"studio.voices", "studio.lab"},

@@ -8,7 +8,8 @@ import pytest
 from studio.draft import Row
 from studio.errors import BadSetting
 from studio.mixing import Mixing
-from studio.project import LONGEST_GAP_SECONDS, Project
+from studio.pauses import LONGEST_GAP_SECONDS
+from studio.project import Project
 from tests.projects import FRAME_RATE, HOP, a_draft, a_project, a_take
 
 

@@ -4,6 +4,7 @@ import html
 import re
 from collections.abc import Iterator, Sequence
 
+from studio.pauses import LONGEST_GAP_SECONDS
 from studio.script_files.said import Part, Said, named, told_at_once
 from studio.text import clean, speakable
 
@@ -13,7 +14,6 @@ VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]{1,80})>")
 MARKUP = re.compile(r"<[^<>]{0,200}>")
 STYLING = re.compile(r"\{\\[^{}]{0,200}\}")  # {\an8} and the like
 NO_CUE = ("NOTE", "STYLE", "REGION")
-LONGEST_GAP_SECONDS = 30.0
 
 
 def of_subtitles(text: str, names: Sequence[str], *, vtt: bool, with_gaps: bool) -> list[Part]:

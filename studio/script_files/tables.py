@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from studio.errors import BadConversation
+from studio.pauses import LONGEST_GAP_SECONDS
 from studio.sampling import HIGHEST_SEED
 from studio.script import DIVIDER
 from studio.script_files.said import Part, Said, told_at_once
@@ -19,7 +20,6 @@ COLUMNS = {
     "gap": ("gap", "pause", "gap_seconds"),
 }
 SEPARATORS = ",;\t|"
-LONGEST_GAP_SECONDS = 30.0
 MOST_CELLS = 200_000
 
 

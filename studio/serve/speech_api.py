@@ -51,8 +51,8 @@ FIELDS = {
     "seed": int,
     "pronunciations": str,
 }
-OFFERED = ("POST /v1/audio/speech", "GET /v1/audio/voices", "GET /v1/models")
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+OFFERED = {"/v1/audio/speech": "POST", "/v1/audio/voices": "GET", "/v1/models": "GET"}
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 SOURCE = "The request"
 PCM = "pcm"
 FILES = {  # by the names of that API: ours (see `export/sounds.py`), and what the answer calls it
@@ -85,14 +85,14 @@ class SpeechApi:
             Route("/v1/audio/speech", self._speech, methods=["POST"]),
             Route("/v1/audio/voices", self._voices),
             Route("/v1/models", self._models),
-            Route("/v1/{path:path}", self._nothing, methods=[*METHODS]),
+            Route("/v1/{path:path}", self._nothing, methods=METHODS),
         ]
 
     async def _nothing(self, request: Request) -> Response:
         """What is asked for and not here."""
-        asked = BadSetting(f"There is no {request.method} {request.url.path}. There are: {', '.join(OFFERED)}.")
-        known = {offer.split(" ")[1]: offer.split(" ")[0] for offer in OFFERED}
-        allowed = known.get(request.url.path)
+        offered = ", ".join(f"{method} {path}" for path, method in OFFERED.items())
+        asked = BadSetting(f"There is no {request.method} {request.url.path}. There are: {offered}.")
+        allowed = OFFERED.get(request.url.path)
         return _error(asked, 405, headers={"Allow": allowed}) if allowed else _error(asked, 404)
 
     async def _models(self, request: Request) -> Response:

@@ -10,6 +10,8 @@ import gradio as gr
 
 from studio.errors import StudioError
 
+Asked = dict[str, Any]  # one JSON object, which the page's own scripts send and are sent
+Answer = Callable[[Any], Asked]
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
@@ -24,11 +26,11 @@ def told(text: str, *, wrong: bool) -> Any:
     return gr.update(value=f'<p class="{look}" role="{role}">{html.escape(text)}</p>', visible=bool(text))
 
 
-def answering_page(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+def answering_page(answer: Callable[[Asked], Asked]) -> Answer:
     """A function that the page's own scripts call: it takes one object, and a `StudioError` comes back as `problem`."""
 
     @functools.wraps(answer)
-    def read(asked: Any) -> dict[str, Any]:
+    def read(asked: Any) -> Asked:
         try:
             return answer(asked if isinstance(asked, dict) else {})
         except StudioError as problem:

@@ -11,15 +11,13 @@ from studio.errors import BadSetting
 from studio.lab.abx import SIGNIFICANT, AbxTest, p_value
 from studio.lab.metrics import LIMITED_RATE
 from studio.lab.mushra import MAX_VERSIONS, MushraTest, Sheet
-from studio.ui.answers import answering_page
+from studio.ui.answers import Answer, Asked, answering_page
 from studio.ui.blind_store import BlindStore, Kept
 from studio.ui.kept_clips import find_clip, kept_version
 from studio.ui.studio import Studio
 from studio.workspace import Workspace
 
 TRIALS = (8, 12, 16, 24)
-Asked = dict[str, Any]
-Answer = Callable[[Any], Asked]
 
 
 class BlindDesk:

@@ -104,13 +104,14 @@ class ProjectViews:
     def rows(token: str, project: Project) -> dict[str, Data]:
         """What is kept of each row of the draft: its takes, which is heard, and what the row asked for just now."""
         changed = project.changed_rows()
+        spoken = Pronunciations(project.draft.pronunciations)
         shown = {}
         for row in project.draft.rows:
             if row and row.id and (kept := project.takes_of(row.id)):
                 shown[row.id] = {
                     "chosen": project.chosen.get(row.id, ""),
                     "changed": row.id in changed,
-                    "asked": _asked(project.draft, row),
+                    "asked": _asked(project.draft, row, spoken),
                     "takes": [_take(token, number, one) for number, one in enumerate(kept, 1)],
                 }
         return shown
@@ -203,10 +204,9 @@ def _lanes(project: Project, reading: Reading) -> list[Data]:
     return list(lanes.values())
 
 
-def _asked(draft: Draft, row: Row) -> list[str]:
+def _asked(draft: Draft, row: Row, spoken: Pronunciations) -> list[str]:
     """What a row asks for, as it is typed: the page compares it with what is typed by then."""
-    said = Pronunciations(draft.pronunciations).said(without_pauses(row.text))
-    return [said, draft.voice_of(row.speaker), draft.scene]
+    return [spoken.said(without_pauses(row.text)), draft.voice_of(row.speaker), draft.scene]
 
 
 def _take(token: str, number: int, kept: KeptTake) -> Data:

@@ -3,12 +3,8 @@
 Each function takes one JSON object and gives one; what a person can mend comes back as `{"problem": …}`.
 """
 
-import base64
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any
-
-import numpy as np
 
 from studio.audio import Audio
 from studio.consent import Consent, today
@@ -18,9 +14,9 @@ from studio.lab.doctor import Finding, advised, examine, health
 from studio.lab.mends import Mend, Trim, in_words, kept_samples, mended, on_recording
 from studio.lab.metrics import Reference as Compared
 from studio.text import slug
-from studio.ui.answers import answering_page
+from studio.ui.answers import Answer, Asked, answering_page
 from studio.ui.kept_clips import KeptClip, Made, pictures
-from studio.ui.project_view import ROUTE
+from studio.ui.project_view import ROUTE, peaks_for_page
 from studio.ui.studio import Studio
 from studio.ui.voice_panel import own_cards, visible_voices
 from studio.voice_file import pack
@@ -30,9 +26,6 @@ PEAK_COLUMNS = 1_200
 EXAMINED_KEPT = 256
 RECORDING, HEARD, EXPORTED = "recording", "heard", "exported"  # kinds of copies, see VoiceLibrary
 HEARD_MEASURES = ("stoi", "log_mel")
-
-Asked = dict[str, Any]
-Answer = Callable[[Any], Asked]
 
 
 class VoiceDesk:
@@ -227,14 +220,12 @@ class VoiceDesk:
     def _recording(self, voice: LibraryVoice) -> Asked:
         """The whole recording, to look at and to hear while it is trimmed."""
         audio = self._studio.voices.recording(voice.id)
-        peaks = audio.peaks(PEAK_COLUMNS)
-        scaled = np.round(255 * peaks / max(float(peaks.max()), 1e-6)).astype(np.uint8)
         return {
             "url": self._studio.sound_of(voice.id, RECORDING, audio),
             "samples": audio.length,
             "rate": audio.sample_rate,
             "channels": audio.channels,
-            "peaks": base64.b64encode(scaled.tobytes()).decode("ascii"),
+            "peaks": peaks_for_page(audio, PEAK_COLUMNS),
         }
 
 

@@ -202,9 +202,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
   }
 
   function layout() {
-    const stack = [];
-    let top = 0;
-    const add = (kind, height, more = {}) => { top += more.name ? Pictures.CAPTION : 0; stack.push({ kind, top, height, ...more }); top += height + GAP; };
+    const stacked = Pictures.stacked(GAP), { add } = stacked;
     const [here, there] = [pictures(player.heard), beside === player.heard ? undefined : pictures(beside)];
     const names = item().versions.map((one) => one.title);
     const differing = parts.differ.checked && beside !== player.heard;
@@ -221,7 +219,7 @@ window.HiggsStudio.mountBench = (element, props, watch, server) => {
       }
     }
     add("axis", AXIS);
-    return { stack, height: top - GAP, here };
+    return { stack: stacked.stack, height: stacked.height, here };
   }
 
   function draw() {

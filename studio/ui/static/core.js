@@ -50,21 +50,24 @@ window.HiggsStudio = (() => {
 
   /* What this browser keeps; a browser that forbids it keeps nothing, and that is no error. What belongs to one tab (the
      draft, the project, the lab's desk) is kept for that tab first: two tabs do not overwrite each other, and a new one begins with the latest. */
-  const OF_A_TAB = new Set(["draft", "project", "lab"]);
-  const OF_ONE_TAB = new Set(["blind", "undo"]); // no new tab begins with it: one listener, one test
+  const OF_A_TAB = new Set(["draft", "project", "lab", "blind", "undo"]);
+  const OF_NO_OTHER = new Set(["blind", "undo"]); // of these: what no new tab begins with
   const memory = {
     read(key) {
+      const name = `higgs-studio:${key}`;
       try {
-        const own = OF_A_TAB.has(key) || OF_ONE_TAB.has(key) ? window.sessionStorage.getItem(`higgs-studio:${key}`) : null;
-        return JSON.parse(own ?? (OF_ONE_TAB.has(key) ? null : window.localStorage.getItem(`higgs-studio:${key}`)));
+        const own = OF_A_TAB.has(key) ? window.sessionStorage.getItem(name) : null;
+        const latest = OF_NO_OTHER.has(key) ? null : window.localStorage.getItem(name);
+        return JSON.parse(own ?? latest);
       } catch {
         return null;
       }
     },
     write(key, value) {
+      const [name, written] = [`higgs-studio:${key}`, JSON.stringify(value)];
       try {
-        if (OF_A_TAB.has(key) || OF_ONE_TAB.has(key)) window.sessionStorage.setItem(`higgs-studio:${key}`, JSON.stringify(value));
-        if (!OF_ONE_TAB.has(key)) window.localStorage.setItem(`higgs-studio:${key}`, JSON.stringify(value));
+        if (OF_A_TAB.has(key)) window.sessionStorage.setItem(name, written);
+        if (!OF_NO_OTHER.has(key)) window.localStorage.setItem(name, written);
       } catch { /* full or forbidden */ }
     },
   };

@@ -77,6 +77,18 @@ window.HiggsStudio.Pictures = (() => {
     return { rows, columns, values, frame_rate: a.frame_rate, share: values.reduce((sum, one) => sum + one, 0) / Math.max(1, values.length) };
   }
 
+  /* Pictures below one another, each with room above it for its caption where it has a name. */
+  function stacked(gap) {
+    const stack = [];
+    let end = 0;
+    const add = (kind, height, more = {}) => {
+      const top = end + (more.name ? CAPTION : 0);
+      stack.push({ kind, top, height, ...more });
+      end = top + height + gap;
+    };
+    return { stack, add, get height() { return end - gap; } };
+  }
+
   /* What a picture is, in the CAPTION pixels above it: nothing of it is covered. */
   function caption(pen, box, name, ink) {
     pen.font = "11px system-ui, sans-serif";
@@ -132,5 +144,5 @@ window.HiggsStudio.Pictures = (() => {
     return ` · frame ${column} · codebook ${row + 1} · code ${values[row * columns + column]}`;
   }
 
-  return { CAPTION, MEL, CODES, get DIFFERENCE() { return difference(); }, DIFFERENT, unpack, paint, melDifference, comparable, codeDifference, caption, axis, prepare, zoomed, melWords, codeWords };
+  return { MEL, CODES, get DIFFERENCE() { return difference(); }, DIFFERENT, unpack, paint, melDifference, comparable, codeDifference, stacked, caption, axis, prepare, zoomed, melWords, codeWords };
 })();

@@ -306,16 +306,14 @@ window.HiggsStudio.mountSoundView = (element, props, watch, server) => {
 
   /* Each picture with its place: lanes, then mel spectrograms, then the code map, then the axis. */
   function layout() {
-    const stack = [];
-    let top = 0;
-    const add = (kind, height, more) => { top += more.name ? Pictures.CAPTION : 0; stack.push({ kind, top, height, ...more }); top += height + GAP; };
+    const pictures = Pictures.stacked(GAP), { add } = pictures;
     const one = item();
     for (const lane of one.lanes) add("lane", LANE, { lane, name: lane.name });
     add("mel", MEL, { one, name: "Mel spectrogram" });
     const books = one.codes[0]?.rows ?? 0;
     if (books) add("codes", books > 1 ? books * CODEBOOK : SINGLE_CODEBOOK, { one, name: books > 1 ? `Codes: ${books} codebooks` : "Codes" });
-    add("axis", AXIS, {});
-    return { stack, height: top - GAP };
+    add("axis", AXIS);
+    return pictures;
   }
 
   function draw() {

@@ -5,7 +5,7 @@
 window.HiggsStudio.mountTakes = (root, { edit, compare, whoSpoke, silenceMix }) => {
   const { make, SyncPlayer, Pictures, Editor, speakerColour } = window.HiggsStudio;
   const SETTLE_MS = 300; // arrow keys move a slider by many small steps, one edit in all
-  const SEVERAL = 4, MAP_ROW = 7, MOST_GAIN = 12, LEAST_GAIN = -24;
+  const SEVERAL = 4, MAP_ROW = 7, MAP_GAP = 4, MOST_GAIN = 12, LEAST_GAIN = -24;
   const LOUDNESS = [["", "as it comes"], [-14, "−14 LUFS, streaming"], [-16, "−16 LUFS, podcasts"], [-19, "−19 LUFS, mono podcasts"], [-23, "−23 LUFS, broadcast"]];
   const JOINS = [[0, "as they are"], [0.005, "5 ms fades"], [0.02, "20 ms fades"], [0.1, "100 ms fades"]];
 
@@ -160,21 +160,18 @@ window.HiggsStudio.mountTakes = (root, { edit, compare, whoSpoke, silenceMix }) 
     player.clear();
     playing = [];
     const width = parts.compared.clientWidth;
-    const heights = takes.map((take) => take.codes.rows * MAP_ROW);
-    const all = [...heights, difference.rows * MAP_ROW];
-    const { pen, ink, ground } = Pictures.prepare(canvas, width, all.reduce((sum, one) => sum + Pictures.CAPTION + one + 4, 0));
+    const maps = Pictures.stacked(MAP_GAP);
+    takes.forEach((take, at) => maps.add("codes", take.codes.rows * MAP_ROW, { picture: take.codes, look: Pictures.CODES(take.codes), name: `${"AB"[at]}: codes of take ${take.number}` }));
+    maps.add("difference", difference.rows * MAP_ROW, { picture: difference, look: Pictures.DIFFERENT, name: "Where they differ" });
+    const { pen, ink, ground } = Pictures.prepare(canvas, width, maps.height);
     const seconds = Math.max(...takes.map((take) => take.seconds));
     const x = (at) => (at / seconds) * width;
-    let top = 0;
-    [...takes.map((take, at) => [take.codes, Pictures.CODES(take.codes), `${"AB"[at]}: codes of take ${take.number}`]), [difference, Pictures.DIFFERENT, "Where they differ"]].forEach(([picture, look, name], at) => {
-      top += Pictures.CAPTION;
-      const place = { top, height: all[at] };
+    for (const place of maps.stack) {
       pen.fillStyle = ground;
-      pen.fillRect(0, top, width, all[at]);
-      Pictures.paint(pen, place, picture, 0, picture.columns / picture.frame_rate, x, look);
-      Pictures.caption(pen, place, name, ink);
-      top += all[at] + 4;
-    });
+      pen.fillRect(0, place.top, width, place.height);
+      Pictures.paint(pen, place, place.picture, 0, place.picture.columns / place.picture.frame_rate, x, place.look);
+      Pictures.caption(pen, place, place.name, ink);
+    }
   }
 
   /* ---- the mix ---- */
